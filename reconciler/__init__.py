@@ -1,0 +1,1 @@
+"""modelctl: a declarative reconciler for local LLM serving."""

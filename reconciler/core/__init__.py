@@ -1,0 +1,1 @@
+"""Pure small types: errors, sizes, hashing, units, operations, conditions."""

@@ -1,0 +1,1 @@
+"""Reading and writing GGUF headers; pure, over any reader of bytes."""

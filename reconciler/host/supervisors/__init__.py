@@ -1,0 +1,1 @@
+"""One adapter per supervisor behind one small interface."""

@@ -1,0 +1,1 @@
+"""One room per kind of resource, unaware of each other."""

@@ -1,0 +1,1 @@
+"""Which layer goes to which device, and the flags that say so; pure."""

@@ -1,0 +1,1 @@
+"""The desired state: its model, how it is read, checked and edited."""
