@@ -52,7 +52,7 @@ class SpecError(ModelctlError):
     """The spec cannot be read or contradicts itself. Nothing was changed."""
 
 
-class SpecErrors(SpecError):
+class SpecErrors(SpecError):  # noqa: N818 - the plural says what it holds
     """Several independent faults of one spec, so that one run shows them all."""
 
     def __init__(self, faults: tuple[SpecError, ...]) -> None:

@@ -1,4 +1,4 @@
-"""What a supervisor is asked to run, and what it says of it. Shared by planning, rendering and the adapters."""
+"""What a supervisor is asked to run, and what it says of it: shared by planning, rendering and adapters."""
 
 from dataclasses import asdict, dataclass
 from enum import StrEnum

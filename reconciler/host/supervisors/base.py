@@ -1,4 +1,4 @@
-"""What every supervisor can do for us. The contract test in tests/host/supervisors holds each adapter to it."""
+"""What every supervisor can do for us; tests/host/supervisors holds each adapter to it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
