@@ -1,5 +1,6 @@
-"""What a person types. One file per command; each is imported when it is called, so that start-up is instant."""
+"""What a person types: one file per command, each imported when it is called, so that start-up is instant."""
 
+import itertools
 import json
 import sys
 from importlib import import_module
@@ -112,5 +113,5 @@ def _fail(error: Exception, arguments: list[str]) -> int:
 
 def _wants_json(arguments: list[str]) -> bool:
     return "--format=json" in arguments or any(
-        pair == ("--format", "json") for pair in zip(arguments, arguments[1:], strict=False)
+        pair == ("--format", "json") for pair in itertools.pairwise(arguments)
     )

@@ -1,7 +1,6 @@
 """What every command is given: where the spec is, how to print, whom to ask."""
 
 import functools
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -57,10 +56,6 @@ def command(name: str, **extra: Any) -> Callable[[Callable[..., Any]], click.Com
         decorated: Callable[..., Any] = call
         for option in reversed(shared):
             decorated = option(decorated)
-        return click.command(name, **extra)(decorated)
+        return click.command(name, cls=click.Command, **extra)(decorated)
 
     return declare
-
-
-def environment_flag(name: str) -> bool:
-    return os.environ.get(name, "").lower() not in {"", "0", "false", "no"}
