@@ -1,0 +1,1 @@
+"""The demo: models that say which one they are, served from a fresh workspace."""
