@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 MAXIMUM_SOCKET_PATH = 103
-"""Bytes of a UNIX socket's path that every system takes: sun_path has 104 with its NUL on macOS, 108 on Linux."""
+"""Bytes of a UNIX socket path that every system takes: sun_path has 104 with its NUL on macOS."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,10 @@ class Plan:
     def fingerprint(self) -> str:
         """Equal for plans that would do the same in the same order for the same causes."""
         return config_hash(
-            {"from": self.generation, "operations": [operation.fingerprint() for operation in self.operations]}
+            {
+                "from": self.generation,
+                "operations": [operation.fingerprint() for operation in self.operations],
+            }
         )
 
     def document(self) -> dict[str, Any]:
@@ -95,8 +98,8 @@ def _operations(operations: Sequence[Operation]) -> list[str]:
         return []
     verbs = max(len(operation.verb) for operation in operations)
     return [
-        f"  {_SIGNS.get(operation.verb, '+')} {operation.verb:<{verbs}}  {operation.resource}  ({operation.cause})"
-        for operation in operations
+        f"  {_SIGNS.get(step.verb, '+')} {step.verb:<{verbs}}  {step.resource}  ({step.cause})"
+        for step in operations
     ]
 
 

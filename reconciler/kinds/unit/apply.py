@@ -1,0 +1,185 @@
+"""Does what the plan lists for units: files, orders to the supervisor, and waiting for an answer."""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from reconciler.core.errors import ModelctlError, SupervisorError, UnhealthyError
+from reconciler.core.inventory import OwnedUnit
+from reconciler.core.operations import Operation, Verb
+from reconciler.core.types import UnitName
+from reconciler.core.units import UnitState
+from reconciler.host.files import atomic_write, sync_folder
+from reconciler.host.state import State
+from reconciler.host.supervisors.base import Supervisor
+from reconciler.kinds.unit.plan import KIND
+from reconciler.kinds.unit.types import UnitChange, UnitNames
+
+Report = Callable[[Operation, Exception | None], None]
+WaitReady = Callable[[UnitChange, Callable[[], bool]], None]
+"""Returns once the unit answered with a token, else raises UnhealthyError; the second argument: is it alive?"""
+
+_CHECKS_AT_ONCE = 32
+_LOG_TAIL_LINES = 12
+_UNIT_MODE = 0o644
+
+
+@dataclass(frozen=True, slots=True)
+class UnitApplier:
+    """Handlers for the verbs of units."""
+
+    supervisor: Supervisor
+    state: State
+    wait_ready: WaitReady
+
+    def handlers(self) -> Mapping[tuple[str, Verb], Callable[[Sequence[Operation], Report], None]]:
+        return {
+            (KIND, Verb.LAUNCH): self._launch,
+            (KIND, Verb.WRITE): self._write,
+            (KIND, Verb.RELOAD): self._reload,
+            (KIND, Verb.START): self._start,
+            (KIND, Verb.RESTART): self._restart,
+            (KIND, Verb.CHECK): self._check,
+            (KIND, Verb.RESTORE): self._restore,
+            (KIND, Verb.STOP): self._stop,
+            (KIND, Verb.REMOVE): self._remove,
+        }
+
+    def _launch(self, batch: Sequence[Operation], report: Report) -> None:
+        self.supervisor.ensure_running()
+        for operation in batch:
+            report(operation, None)
+
+    def _write(self, batch: Sequence[Operation], report: Report) -> None:
+        _each(batch, report, lambda operation: self._put(_change(operation).unit))
+
+    def _put(self, unit: OwnedUnit) -> None:
+        # The inventory first: a file without a row would look like somebody else's after a crash in between.
+        self.state.put_unit(unit)
+        path = self.supervisor.unit_path(unit.name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write(path, unit.text, _UNIT_MODE)
+
+    def _reload(self, batch: Sequence[Operation], report: Report) -> None:
+        for operation in batch:
+            names: UnitNames = operation.payload
+            changed = [name for name in names.changed if self.supervisor.unit_path(name).exists()]
+            removed = [name for name in names.removed if not self.supervisor.unit_path(name).exists()]
+            self.supervisor.reload(changed, removed)
+            report(operation, None)
+
+    def _start(self, batch: Sequence[Operation], report: Report) -> None:
+        self._begin(batch, report, self.supervisor.start)
+
+    def _restart(self, batch: Sequence[Operation], report: Report) -> None:
+        self._begin(batch, report, self.supervisor.restart)
+
+    def _begin(
+        self, batch: Sequence[Operation], report: Report, order: Callable[[Sequence[UnitName]], None]
+    ) -> None:
+        for operation, error in _together(batch, lambda ops: order([_change(op).unit.name for op in ops])):
+            if error is None:
+                unit = _change(operation).unit
+                self.state.put_unit(replace(unit, started_hash=unit.config_hash))
+            report(operation, error)
+
+    def _check(self, batch: Sequence[Operation], report: Report) -> None:
+        with ThreadPoolExecutor(max_workers=min(len(batch), _CHECKS_AT_ONCE)) as pool:
+            for operation in batch:
+                pool.submit(_each, [operation], report, lambda checked: self._prove(_change(checked)))
+
+    def _prove(self, change: UnitChange) -> None:
+        unit = change.unit
+        try:
+            self.wait_ready(change, lambda: self._lives(unit.name))
+        except UnhealthyError as error:
+            failure = _with_log(error, self._tail(unit.name))
+            self.state.put_unit(replace(unit, started_hash=unit.config_hash, failure=failure.what))
+            raise failure from error
+        self.state.put_unit(
+            replace(unit, started_hash=unit.config_hash, ready_hash=unit.config_hash, failure=None)
+        )
+
+    def _lives(self, name: UnitName) -> bool:
+        return self.supervisor.observe([name])[name].state is not UnitState.FAILED
+
+    def _tail(self, name: UnitName) -> Sequence[str]:
+        try:
+            return list(self.supervisor.log(name, lines=_LOG_TAIL_LINES, follow=False))
+        except (ModelctlError, OSError):
+            return []  # the reason stands without its log
+
+    def _restore(self, batch: Sequence[Operation], report: Report) -> None:
+        _each(batch, report, lambda operation: self._bring_back(_change(operation)))
+
+    def _bring_back(self, change: UnitChange) -> None:
+        unit = change.unit
+        failed = self.state.units().get(unit.name)
+        failure = (failed.failure if failed else None) or "it did not start"
+        self._put(replace(unit, started_hash=None, ready_hash=None, failure=failure))
+        self.supervisor.reload([unit.name], [])
+        self.supervisor.restart([unit.name])
+        self.wait_ready(change, lambda: self._lives(unit.name))
+        self.state.put_unit(
+            replace(unit, started_hash=unit.config_hash, ready_hash=unit.config_hash, failure=failure)
+        )
+
+    def _stop(self, batch: Sequence[Operation], report: Report) -> None:
+        for operation, error in _together(batch, lambda ops: self.supervisor.stop([_name(op) for op in ops])):
+            report(operation, error)
+
+    def _remove(self, batch: Sequence[Operation], report: Report) -> None:
+        _each(batch, report, lambda operation: self._forget(_name(operation)))
+
+    def _forget(self, name: UnitName) -> None:
+        path: Path = self.supervisor.unit_path(name)
+        path.unlink(missing_ok=True)
+        if path.parent.exists():
+            sync_folder(path.parent)
+        self.state.forget_unit(name)
+
+
+def _change(operation: Operation) -> UnitChange:
+    change: UnitChange = operation.payload
+    return change
+
+
+def _name(operation: Operation) -> UnitName:
+    names: UnitNames = operation.payload
+    return names.removed[0]
+
+
+def _attempt(act: Callable[[Operation], None], operation: Operation) -> Exception | None:
+    """Do it; a failure is one operation's answer, not the batch's."""
+    try:
+        act(operation)
+    except (ModelctlError, OSError) as error:
+        return error
+    return None
+
+
+def _each(batch: Sequence[Operation], report: Report, act: Callable[[Operation], None]) -> None:
+    for operation in batch:
+        report(operation, _attempt(act, operation))
+
+
+def _together(
+    batch: Sequence[Operation], order: Callable[[Sequence[Operation]], None]
+) -> list[tuple[Operation, Exception | None]]:
+    """One order for all; where the supervisor refuses it, one each, so that the bad one stands alone."""
+    try:
+        order(batch)
+    except SupervisorError as error:
+        if len(batch) == 1:
+            return [(batch[0], error)]
+        return [(operation, _attempt(lambda one: order([one]), operation)) for operation in batch]
+    return [(operation, None) for operation in batch]
+
+
+def _with_log(error: UnhealthyError, tail: Sequence[str]) -> UnhealthyError:
+    """The reason, and the last that the server said before."""
+    if not tail:
+        return error
+    said = "\n".join(f"    | {line}" for line in tail)
+    return UnhealthyError(f"{error.what}; its log ends:\n{said}", hint=error.hint)

@@ -1,0 +1,79 @@
+"""What is wanted of a unit, and what was seen of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from reconciler.core.inventory import OwnedUnit
+from reconciler.core.types import ModelId, ProfileName, UnitName, VersionId
+from reconciler.core.units import SupervisorKind, UnitDefinition, UnitStatus
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredUnit:
+    """One runtime as the spec wants it under the active profile."""
+
+    definition: UnitDefinition
+    model: ModelId
+    version: VersionId
+    profile: ProfileName
+    endpoint: str
+    embedding: bool
+    ready_seconds: float
+    """How long it may take to become ready."""
+    needs: tuple[str, ...] = ()
+    """Ids of operations that must succeed before it starts, where the plan holds them."""
+    blocked: tuple[str, str | None] | None = None
+    """Why it cannot be served now, and the mending command: an unresolved version, a missing engine flag."""
+
+    @property
+    def name(self) -> UnitName:
+        return self.definition.name
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedUnit:
+    """What the machine shows of one unit."""
+
+    status: UnitStatus
+    file_hash: str | None
+    """Hash of the unit file's text; None where there is no file."""
+    file_owner: str | None
+    """Owner that the file names; None where it names none."""
+    port_holder: str | None = None
+    """Who listens on the wanted port, when that is not this unit."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitWorld:
+    """Everything that planning units looks at besides the spec."""
+
+    supervisor: SupervisorKind
+    supervisor_running: bool
+    template: str
+    owner: str
+    generation: int
+    """The one that this plan would make."""
+    owned: Mapping[UnitName, OwnedUnit]
+    last_ready: Mapping[UnitName, OwnedUnit]
+    """Units that answered in the last generation: what a failed change falls back to."""
+    observed: Mapping[UnitName, ObservedUnit]
+
+
+@dataclass(frozen=True, slots=True)
+class UnitChange:
+    """Payload of write, start, restart, check and restore: the unit as it will be, and as it was."""
+
+    unit: OwnedUnit
+    previous: OwnedUnit | None
+    """The last that answered; None when there is nothing to fall back to."""
+    embedding: bool
+    ready_seconds: float
+    memory_limit: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class UnitNames:
+    """Payload of reload, stop and remove."""
+
+    changed: tuple[UnitName, ...] = ()
+    removed: tuple[UnitName, ...] = ()
