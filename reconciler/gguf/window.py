@@ -13,13 +13,13 @@ HEADER_LIMIT = 256 * 1024 * 1024
 """No honest header comes near: the largest vocabularies take about 30 MiB."""
 
 _U64 = struct.Struct("<Q")
-_BLOCK = 1024
+_BLOCK = 256
 _LONGEST_IN_BLOCK = 95
 _BLOCK_BYTES = _BLOCK * (_U64.size + _LONGEST_IN_BLOCK)
 
 
 class ReadAt(Protocol):
-    """Reads `size` bytes at `offset`; fewer only where the file ends."""
+    """Reads up to `size` bytes at `offset`; none only where the file ends."""
 
     @property
     def size(self) -> int | None:
@@ -123,24 +123,22 @@ class Window:
             self.skip(self.u64())
 
     def _need(self, size: int) -> None:
-        if len(self._buffer) - self._at < size:
-            if size > self.left:
-                raise self.fail(f"it ends where {size} more bytes should follow")
-            self._fill(size)
-            if len(self._buffer) - self._at < size:
+        while len(self._buffer) - self._at < size:
+            if size > self.left or not self._fill(size):
                 raise self.fail(f"it ends where {size} more bytes should follow")
 
-    def _fill(self, size: int) -> None:
-        """Have at least `size` unconsumed bytes, or all that the file has."""
+    def _fill(self, size: int) -> bool:
+        """Read on, so that `size` bytes or more are at hand, if the reader likes; False at the end."""
         start = self._base + len(self._buffer)
         rest = self._buffer[self._at :]
         wanted = min(max(size - len(rest), self._next_read), self._end() - start)
-        if wanted <= 0:
-            return
-        self._base += self._at
-        self._at = 0
-        self._buffer = rest + self._read_at(start, wanted)
-        self._next_read = min(self._next_read * 4, LARGEST_READ)
+        more = self._read_at(start, wanted) if wanted > 0 else b""
+        if more:
+            self._base += self._at
+            self._at = 0
+            self._buffer = rest + more
+            self._next_read = min(self._next_read * 4, LARGEST_READ)
+        return bool(more)
 
 
 @cache
