@@ -46,10 +46,16 @@ class UnitDefinition:
     loopback: bool
     """True: listens on 127.0.0.1; False: a UNIX socket only, so it needs no network at all."""
     stop_timeout_seconds: int = 30
+    user: str | None = None
+    """Whom the process runs as where the supervisor runs as root (systemd in system scope, launchd daemons).
+    None: whoever runs the supervisor."""
 
     @property
     def config_hash(self) -> str:
-        return config_hash(asdict(self))
+        fields = asdict(self)
+        if self.user is None:
+            del fields["user"]
+        return config_hash(fields)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,30 @@
+"""Finds the unit templates: `units/` of a checkout, `reconciler/unit_templates/` of an installed wheel."""
+
+from functools import cache
+from pathlib import Path
+
+from reconciler.core.errors import ModelctlError
+from reconciler.core.units import SupervisorKind
+
+_PACKAGE = Path(__file__).parent.parent
+_FOLDERS = (_PACKAGE / "unit_templates", _PACKAGE.parent / "units")
+_NAMES = {
+    SupervisorKind.SYSTEMD: "llama.service.j2",
+    SupervisorKind.SYSTEMD_USER: "llama.service.j2",
+    SupervisorKind.LAUNCHD: "llama.plist.j2",
+    SupervisorKind.SUPERVISORD: "llama.supervisord.conf.j2",
+    SupervisorKind.PM2: "llama.pm2.json.j2",
+}
+
+
+@cache
+def unit_template(kind: SupervisorKind) -> str:
+    """The Jinja2 text that renders units for `kind`."""
+    for folder in _FOLDERS:
+        path = folder / _NAMES[kind]
+        if path.is_file():
+            return path.read_text(encoding="utf-8")
+    raise ModelctlError(
+        f"the unit template {_NAMES[kind]} is missing from this installation",
+        hint="install modelctl again: pip install --force-reinstall modelctl",
+    )

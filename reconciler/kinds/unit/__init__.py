@@ -1,0 +1,1 @@
+"""Units: a service's definition, rendered to the file of one supervisor and read back from it."""
