@@ -18,7 +18,7 @@ from reconciler.kinds.unit.types import UnitChange, UnitNames
 
 Report = Callable[[Operation, Exception | None], None]
 WaitReady = Callable[[UnitChange, Callable[[], bool]], None]
-"""Returns once the unit answered with a token, else raises UnhealthyError; the second argument: is it alive?"""
+"""Returns once the unit answered with a token, else raises UnhealthyError; asks whether it still lives."""
 
 _CHECKS_AT_ONCE = 32
 _LOG_TAIL_LINES = 12

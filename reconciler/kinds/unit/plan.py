@@ -1,6 +1,6 @@
 """Decides what happens to units. Pure: from what is wanted and what was seen to operations with causes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from reconciler.core.hashing import text_hash
@@ -9,7 +9,8 @@ from reconciler.core.operations import Operation, Verb, When, operation_id
 from reconciler.core.plan import Refusal
 from reconciler.core.types import UnitName
 from reconciler.core.units import UnitState
-from reconciler.kinds.unit.render import Ownership, render
+from reconciler.kinds.unit.ownership import Ownership
+from reconciler.kinds.unit.render import render
 from reconciler.kinds.unit.types import DesiredUnit, ObservedUnit, UnitChange, UnitNames, UnitWorld
 
 KIND = "unit"
@@ -217,11 +218,11 @@ def _restore(step: _Step) -> Operation | None:
 
 
 def plan_removals(
-    names: Sequence[UnitName], world: UnitWorld, *, cause: str, after: tuple[str, ...]
+    causes: Mapping[UnitName, str], world: UnitWorld, *, after: tuple[str, ...]
 ) -> list[Operation]:
-    """Stop and remove units of ours, after everything else has been done."""
-    operations = [
-        Operation(
+    """Stop and remove units of ours, each for its cause, after everything else has been done."""
+    stops = {
+        name: Operation(
             Verb.STOP,
             KIND,
             name,
@@ -229,34 +230,32 @@ def plan_removals(
             depends_on=after,
             when=When.DONE,
             destructive=True,
-            payload=UnitNames((), (name,)),
+            payload=UnitNames(removed=(name,)),
         )
-        for name in names
-        if world.observed[name].status.state is not UnitState.ABSENT
-    ]
-    stops = {operation.resource: operation.id for operation in operations}
+        for name, cause in causes.items()
+        if world.supervisor_running and world.observed[name].status.state is not UnitState.ABSENT
+    }
     removals = [
         Operation(
             Verb.REMOVE,
             KIND,
             name,
             cause,
-            depends_on=(stops[name],) if name in stops else after,
+            depends_on=(stops[name].id,) if name in stops else after,
             when=When.SUCCESS if name in stops else When.DONE,
             destructive=True,
-            payload=UnitNames((), (name,)),
+            payload=UnitNames(removed=(name,)),
         )
-        for name in names
+        for name, cause in causes.items()
     ]
+    operations = [*stops.values(), *removals]
     if removals and world.supervisor_running:
-        forget = Operation(
-            Verb.RELOAD,
-            KIND,
-            "removed units",
-            f"{len(removals)} unit file{'s' if len(removals) != 1 else ''} gone",
-            depends_on=tuple(operation.id for operation in removals),
-            when=When.DONE,
-            payload=UnitNames((), tuple(names)),
+        cause = f"{len(removals)} unit file{'s' if len(removals) != 1 else ''} gone"
+        needs = tuple(operation.id for operation in removals)
+        names = UnitNames(removed=tuple(causes))
+        operations.append(
+            Operation(
+                Verb.RELOAD, KIND, "removed units", cause, depends_on=needs, when=When.DONE, payload=names
+            )
         )
-        return [*operations, *removals, forget]
-    return [*operations, *removals]
+    return operations

@@ -1,0 +1,125 @@
+"""The one planner: from what is wanted and what was seen to a plan. Pure.
+
+`plan`, `diff`, `apply`, `watch`, `promote` and `rollback` all come through here.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from reconciler.core.operations import Operation, Verb, When, known
+from reconciler.core.plan import Plan, Refusal, Revision
+from reconciler.core.types import ModelId, ProfileName, UnitName
+from reconciler.kinds.unit.plan import plan_removals, plan_units
+from reconciler.kinds.unit.types import DesiredUnit, UnitWorld
+from reconciler.reconcile.prune import guard, surplus
+from reconciler.spec.model import Spec
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """The spec, compiled for this machine and the active profile."""
+
+    spec: Spec
+    revision: Revision
+    profile: ProfileName
+    units: tuple[DesiredUnit, ...]
+    refused: tuple[Refusal, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a person asked for beside the spec."""
+
+    prune: bool = False
+    prune_limit: int | None = None
+    only: frozenset[ModelId] = frozenset()
+    """Empty: everything."""
+
+    def covers(self, model: ModelId) -> bool:
+        return not self.only or model in self.only
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Payload of the operation that records a generation."""
+
+    revision: str | None
+    dirty: bool
+    profile: str
+    without: tuple[UnitName, ...]
+    """Units that are about to be removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactSteps:
+    """What the artifact kind wants done, and which models it cannot provide for."""
+
+    operations: tuple[Operation, ...] = ()
+    blocked: Mapping[ModelId, tuple[str, str | None]] = field(default_factory=dict)
+    """Model → reason and hint."""
+
+
+def make_plan(desired: Desired, artifacts: ArtifactSteps, world: UnitWorld, request: Request) -> Plan:
+    """Order: artifacts, unit files, one reload, starts, checks, the generation, and removals last."""
+    wanted = [_with_artifacts(unit, artifacts) for unit in desired.units if request.covers(unit.model)]
+    units = plan_units(wanted, world)
+    removed, refused, notes = _removals(desired, world, request)
+    steps = (*artifacts.operations, *units.operations)
+    commit = _commit(desired, world, steps, removed) if steps or removed else ()
+    gone = plan_removals(removed, world, after=tuple(operation.id for operation in commit))
+    told = {refusal.resource for refusal in units.refused}
+    covered = {unit.model for unit in wanted if unit.name in told}
+    unserved = tuple(
+        Refusal(model, *reason) for model, reason in artifacts.blocked.items() if model not in covered
+    )
+    return Plan(
+        revision=desired.revision,
+        generation=world.generation - 1,
+        profile=desired.profile,
+        operations=(*steps, *commit, *gone),
+        refused=(*desired.refused, *unserved, *units.refused, *refused),
+        warnings=(*desired.warnings, *units.warnings, *notes),
+    )
+
+
+def _with_artifacts(unit: DesiredUnit, artifacts: ArtifactSteps) -> DesiredUnit:
+    return replace(
+        unit,
+        needs=known(unit.needs, artifacts.operations),
+        blocked=unit.blocked or artifacts.blocked.get(unit.model),
+    )
+
+
+def _removals(
+    desired: Desired, world: UnitWorld, request: Request
+) -> tuple[dict[UnitName, str], tuple[Refusal, ...], tuple[str, ...]]:
+    """Units that go, with the cause; what a guard refused; what a person should know."""
+    owned = [unit for unit in world.owned.values() if request.covers(unit.model)]
+    found = surplus(owned, (unit.name for unit in desired.units), desired.spec, desired.profile)
+    going = dict(found.replaced)
+    if not found.orphaned:
+        return going, (), ()
+    if not request.prune:
+        names = ", ".join(found.orphaned)
+        return going, (), (f"no longer in the spec, and kept: {names}; remove with `modelctl apply --prune`",)
+    refusal = guard(found.orphaned, len(world.owned), desired.spec, request.prune_limit)
+    if refusal is not None:
+        return going, (refusal,), ()
+    return going | dict.fromkeys(found.orphaned, "no longer in the spec"), (), ()
+
+
+def _commit(
+    desired: Desired, world: UnitWorld, steps: Sequence[Operation], removed: Mapping[UnitName, str]
+) -> tuple[Operation, ...]:
+    return (
+        Operation(
+            Verb.COMMIT,
+            "generation",
+            str(world.generation),
+            "what was reached is recorded",
+            depends_on=tuple(operation.id for operation in steps),
+            when=When.DONE,
+            payload=Commit(desired.revision.commit, desired.revision.dirty, desired.profile, tuple(removed)),
+        ),
+    )
