@@ -20,10 +20,10 @@ class Context:
     output: Output
 
 
-def command(name: str, **extra: Any) -> Callable[[Callable[..., Any]], click.Command]:
+def declare(name: str, **extra: Any) -> Callable[[Callable[..., Any]], click.Command]:
     """Declare a command whose function takes a `Context` first and returns an exit code or None."""
 
-    def declare(function: Callable[..., Any]) -> click.Command:
+    def wrap(function: Callable[..., Any]) -> click.Command:
         @functools.wraps(function)
         def call(*, spec: str, format_: str, no_input: bool, debug: bool, **rest: Any) -> Any:
             del debug  # read by `main` from the command line, so that it holds for every failure
@@ -58,4 +58,4 @@ def command(name: str, **extra: Any) -> Callable[[Callable[..., Any]], click.Com
             decorated = option(decorated)
         return click.command(name, cls=click.Command, **extra)(decorated)
 
-    return declare
+    return wrap
