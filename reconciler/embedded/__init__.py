@@ -1,1 +1,1 @@
-"""The embedded engine: llama.cpp from the xllamacpp wheel behind llama-server flags."""
+"""The embedded engine: llama.cpp from the xllamacpp wheel behind llama-server's flags."""
