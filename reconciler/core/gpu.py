@@ -1,6 +1,7 @@
 """GPUs and memory as they were seen at one moment, and what stood in the way of seeing them."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from reconciler.core.types import Bytes
@@ -122,3 +123,15 @@ class HostMemory:
     """On Apple Silicon: how much of `total` the GPU may hold at once. None: RAM is no GPU memory here."""
     limited_by: str | None = None
     """The cgroup file whose limit is below the machine's RAM."""
+
+
+@dataclass(frozen=True, slots=True)
+class LockoutText:
+    """A lockout file as it was found; neither `text` nor `problem` where there is none."""
+
+    path: str
+    text: str | None = None
+    written: datetime | None = None
+    """Its last change, with the offset to UTC that its times of day are meant in."""
+    problem: str | None = None
+    """Why it could not be read."""

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from reconciler.core.gpu import Gpu
+from reconciler.core.gpu import Gpu, LockoutText
 from reconciler.gpu.profiles import named
 
-MAX_BYTES = 65536
 _KEYS = {"lockout_gpus", "reason", "until"}
 
 
@@ -33,18 +32,6 @@ class Lockout:
 
 
 @dataclass(frozen=True, slots=True)
-class LockoutSource:
-    """One file as it was found; `text` None with `problem` None: the file is not there."""
-
-    path: str
-    text: str | None
-    written: datetime | None = None
-    """When it was last written; a time of day in it is the next one after that. Has an offset to UTC."""
-    problem: str | None = None
-    """Why it could not be read."""
-
-
-@dataclass(frozen=True, slots=True)
 class Lockouts:
     """The lockouts of one file, and what is wrong with it."""
 
@@ -53,7 +40,7 @@ class Lockouts:
     problems: tuple[str, ...] = ()
 
 
-def read(source: LockoutSource, last: Lockouts | None = None) -> Lockouts:
+def read(source: LockoutText, last: Lockouts | None = None) -> Lockouts:
     """Read one lockout file: `{"lockout_gpus": ["0"], "reason": "…", "until": "…"}` or a list of such.
 
     A file that cannot be read or is no JSON of this form leaves the lockouts of `last` in force: other
@@ -119,7 +106,7 @@ def find(wanted: str, gpus: Sequence[Gpu]) -> tuple[Gpu, ...]:
     return named(wanted, gpus)
 
 
-def _entry(entry: Any, source: LockoutSource, problems: list[str]) -> Lockout | None:
+def _entry(entry: Any, source: LockoutText, problems: list[str]) -> Lockout | None:
     if not isinstance(entry, dict) or not isinstance(entry.get("lockout_gpus"), list):
         problems.append(f'{source.path}: "lockout_gpus" must be a list such as ["0"]')
         return None
@@ -135,7 +122,7 @@ def _entry(entry: Any, source: LockoutSource, problems: list[str]) -> Lockout | 
     return Lockout(tuple(map(str, gpus)), reason if isinstance(reason, str) else "no reason given", until)
 
 
-def _until(value: Any, source: LockoutSource, problems: list[str]) -> datetime | None:
+def _until(value: Any, source: LockoutText, problems: list[str]) -> datetime | None:
     if value is None:
         return None
     try:

@@ -4,9 +4,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from reconciler.core.gpu import Gpu
+from reconciler.core.suggest import nearest
 from reconciler.core.types import ProfileName
 
 _UUID_PREFIXES = ("gpu-", "mig-")
@@ -106,7 +106,7 @@ def _suggestion(name: str, gpus: Sequence[Gpu]) -> str:
     if not gpus:
         return "no GPU is visible: `modelctl gpu` says why"
     short = {_normal(gpu.name).removeprefix("nvidia ").removeprefix("geforce "): gpu.name for gpu in gpus}
-    near = get_close_matches(_normal(name), short, n=1, cutoff=0.5)
-    if near:
-        return f"did you mean {short[near[0]]!r}?"
+    near = nearest(_normal(name), short)
+    if near is not None:
+        return f"did you mean {short[near]!r}?"
     return "here are: " + ", ".join(dict.fromkeys(gpu.name for gpu in gpus))

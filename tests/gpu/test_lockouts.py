@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.core.gpu import LockoutText
 from reconciler.gpu.lockouts import (
     Lockout,
     Lockouts,
-    LockoutSource,
     locked_gpus,
     parse_until,
     read,
@@ -24,8 +24,8 @@ GAMING = Lockout(("0",), "Gaming session", datetime(2025, 11, 17, 22, 0, tzinfo=
 LAST = Lockouts(PATH, (GAMING,))
 
 
-def source(content: object) -> LockoutSource:
-    return LockoutSource(PATH, content if isinstance(content, str) else json.dumps(content), NOW)
+def source(content: object) -> LockoutText:
+    return LockoutText(PATH, content if isinstance(content, str) else json.dumps(content), NOW)
 
 
 def test_the_file_of_the_requirements() -> None:
@@ -60,7 +60,7 @@ def test_an_empty_list_locks_nothing(content: object) -> None:
 
 
 def test_no_file_means_no_lockout() -> None:
-    assert read(LockoutSource(PATH, None), LAST) == Lockouts(PATH)
+    assert read(LockoutText(PATH, None), LAST) == Lockouts(PATH)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_a_malformed_file_leaves_the_last_lockouts_in_force(content: str) -> Non
 
 
 def test_an_unreadable_file_leaves_the_last_lockouts_in_force() -> None:
-    found = read(LockoutSource(PATH, None, problem="Permission denied"), LAST)
+    found = read(LockoutText(PATH, None, problem="Permission denied"), LAST)
     assert found.entries == (GAMING,)
     assert found.problems == (f"{PATH}: Permission denied; its last lockouts hold",)
 

@@ -1,0 +1,57 @@
+"""Lockout files: our own and those that other programs write. What they say is read in `reconciler.gpu`."""
+
+import json
+import os
+import time
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from reconciler.core.gpu import LockoutText
+from reconciler.host.files import atomic_write
+
+FOREIGN = Path("/etc/modelctl/gpu_lockout")
+"""Where other programs say which GPUs they keep."""
+_MAX_BYTES = 65536
+
+
+def own_path(state: Path) -> Path:
+    """Where `modelctl gpu lock` keeps its lockouts, below the state folder."""
+    return state / "gpu-lockout.json"
+
+
+def read_lockouts(paths: Iterable[Path]) -> tuple[LockoutText, ...]:
+    """Read each file; what is wrong with one is said in place of its text."""
+    return tuple(_read(path) for path in paths)
+
+
+def write_lockouts(path: Path, documents: list[dict[str, Any]]) -> None:
+    """Replace our own lockout file; an empty list removes it. Raises OSError."""
+    if not documents:
+        path.unlink(missing_ok=True)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write(path, json.dumps(documents, indent=2, ensure_ascii=False) + "\n")
+
+
+def local_now() -> datetime:
+    """The moment, with the local offset to UTC."""
+    return datetime.fromtimestamp(time.time()).astimezone()
+
+
+def _read(path: Path) -> LockoutText:
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+            written = datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime).astimezone()
+    except FileNotFoundError:
+        return LockoutText(str(path))
+    except OSError as error:
+        return LockoutText(str(path), problem=error.strerror or "cannot be read")
+    if len(content) > _MAX_BYTES:
+        return LockoutText(str(path), problem="larger than 64 KiB")
+    try:
+        return LockoutText(str(path), content.decode(), written)
+    except UnicodeDecodeError:
+        return LockoutText(str(path), problem="not UTF-8 text")
