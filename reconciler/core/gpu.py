@@ -71,7 +71,7 @@ class GpuCondition:
     trouble: GpuTrouble
     call: str
     """The function of the driver's library, or of the loader's."""
-    what: str
+    message: str
     hint: str | None
     index: int | None = None
     """The GPU that was asked; None: the whole machine."""

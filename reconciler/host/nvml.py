@@ -197,7 +197,7 @@ def _condition(
 ) -> GpuCondition:
     meaning = meaning_of(code)
     subject = "" if index is None else f"GPU {index}: "
-    what = f"{subject}{meaning.words} ({call})"
+    message = f"{subject}{meaning.words} ({call})"
     if index is not None and meaning.trouble.gone:
         hides = False  # one card is known to be out of order; a lost card can also silence the whole library
-    return GpuCondition(meaning.trouble, call, what, meaning.hint, index, uuid, hides)
+    return GpuCondition(meaning.trouble, call, message, meaning.hint, index, uuid, hides)

@@ -176,7 +176,7 @@ def test_every_condition_says_what_and_how_to_mend_it(gpus: FakeGpus) -> None:
     for code in TROUBLES:
         gpus.fail("nvmlDeviceGetName", code, index=2)
         (condition,) = nvml.survey().conditions
-        assert condition.what.startswith("GPU 2: ")
+        assert condition.message.startswith("GPU 2: ")
         assert condition.hint
 
 
@@ -229,7 +229,7 @@ def _survey_elsewhere(environment: dict[str, str]) -> str:
 @pytest.mark.skipif(not Path("/dev/nvidiactl").exists(), reason="no NVIDIA GPU here")
 def test_real_gpus_are_seen_whole() -> None:
     seen = nvml.survey()
-    assert seen.gpus, [c.what for c in seen.conditions]
+    assert seen.gpus, [c.message for c in seen.conditions]
     for gpu in seen.gpus:
         assert gpu.uuid.startswith(("GPU-", "MIG-"))
         assert 0 < gpu.free <= gpu.total
