@@ -1,6 +1,7 @@
 """The spec as types: what a person may write, frozen and closed. Field names are the YAML's keys.
 
 Values are checked one by one here; what needs two places of the spec to be compared stands in `check`.
+The docstring below a field is its description in the JSON Schema and in docs/spec.md.
 """
 
 from functools import cached_property
@@ -19,41 +20,60 @@ from reconciler.core.types import (
     Sha256,
     VersionId,
 )
+from reconciler.spec.addresses import check_listen, check_source
 
-SOURCE_SCHEMES = ("hf://", "https://", "http://", "file://", "ollama://")
+LINE_PATTERN = r"^[^\x00-\x1f\x7f]+$"
+FLAG_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
+PORTS_PATTERN = r"^[0-9]{1,5}-[0-9]{1,5}$"
+LARGEST_SIZE = 2**63 - 1
 
 
-def _check_source(url: str) -> str:
-    if not url.startswith(SOURCE_SCHEMES):
-        raise ValueError("a source is hf://org/repo/file.gguf, https://…, file://… or ollama://name:tag")
-    if any(character < " " or character == "\x7f" for character in url):
-        raise ValueError("a source must not hold control characters")
-    return url
+def _read_size(value: object) -> Bytes:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError("a size is written as 20GiB, 512MiB or a number of bytes")  # noqa: TRY004 - pydantic wants it
+    try:
+        return parse_bytes(value)
+    except OverflowError:
+        raise ValueError(f"{value!r} is more than any machine has") from None
+
+
+def _read_seconds(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError("a duration is written as 30m, 90s, 1h30m or a number of seconds")  # noqa: TRY004 - pydantic wants it
+    try:
+        return parse_seconds(value)
+    except OverflowError:
+        raise ValueError(f"{value!r} is longer than anybody waits") from None
 
 
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
+Line = Annotated[str, StringConstraints(pattern=LINE_PATTERN)]
+"""Text without line breaks and other control characters: it may end up in a unit file or an argv."""
 Hex64 = Annotated[str, StringConstraints(pattern=SHA256_PATTERN)]
 Hex40 = Annotated[str, StringConstraints(pattern=REVISION_PATTERN)]
-Source = Annotated[str, AfterValidator(_check_source)]
+Source = Annotated[str, AfterValidator(check_source)]
+Listen = Annotated[str, AfterValidator(check_listen)]
 Size = Annotated[
     Bytes,
-    BeforeValidator(parse_bytes, json_schema_input_type=str | int),
-    Field(ge=0, examples=["20GiB", "512MiB"]),
+    BeforeValidator(_read_size, json_schema_input_type=str | int),
+    Field(ge=0, le=LARGEST_SIZE, examples=["20GiB", "512MiB"]),
 ]
 Seconds = Annotated[
     float,
-    BeforeValidator(parse_seconds, json_schema_input_type=str | float),
+    BeforeValidator(_read_seconds, json_schema_input_type=str | float),
     Field(gt=0, examples=["30m", "90s"]),
 ]
 Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
 Count = Annotated[int, Field(ge=1, strict=True)]
+Percentage = Annotated[int, Field(ge=0, le=100, strict=True)]
+FlagName = Annotated[str, StringConstraints(pattern=FLAG_PATTERN)]
 FlagValue = bool | int | float | str | tuple[str, ...]
 
 
 class Closed(BaseModel):
     """Frozen, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class Reserve(Closed):
@@ -68,43 +88,52 @@ class Reserve(Closed):
 class Gateway(Closed):
     """Where clients call."""
 
-    listen: str = "127.0.0.1:8600"
+    listen: Listen = "127.0.0.1:8600"
     """Address and port of the OpenAI-compatible gateway."""
-    ollama_listen: str | None = None
+    ollama_listen: Listen | None = None
     """Address and port that speaks Ollama's API, if any."""
 
 
 class Pool(Closed):
     """How `on_demand` runtimes are kept."""
 
-    ports: Annotated[str, StringConstraints(pattern=r"^\d{1,5}-\d{1,5}$")] = "8601-8699"
-    """Ports that on_demand runtimes may take."""
+    ports: Annotated[str, StringConstraints(pattern=PORTS_PATTERN)] = "8601-8699"
+    """First and last port that `on_demand` runtimes without a port of their own may take."""
     idle_timeout: Seconds = 1800.0
-    """An on_demand runtime without requests for so long is stopped."""
+    """An `on_demand` runtime without requests for so long is stopped."""
+
+    @property
+    def port_range(self) -> range:
+        first, last = self.ports.split("-")
+        return range(int(first), int(last) + 1)
 
 
 class Sources(Closed):
     """Where artifacts may come from."""
 
-    allow_private: tuple[str, ...] = ()
+    allow_private: tuple[Line, ...] = ()
     """Host names or addresses in private or link-local ranges that a download may reach."""
     offline: bool = False
-    """Never use the network; only what is in the store or named by file://."""
+    """Never use the network; only what is in the store or named by `file://`."""
 
 
 class Settings(Closed):
     """How this machine is run."""
 
-    store: str = "~/.local/share/modelctl"
-    """Folder of artifacts and state; $MODELCTL_STORE wins over it."""
+    store: Line = "~/.local/share/modelctl"
+    """Folder of artifacts and state; `$MODELCTL_STORE` wins over it."""
     supervisor: Literal["auto", "systemd", "systemd-user", "launchd", "supervisord", "pm2"] = "auto"
     """What owns the running processes."""
-    engine: str = "auto"
+    engine: Line = "auto"
     """`auto` (llama-server on PATH, else embedded), `embedded`, or the path of a llama-server."""
     reserve: Reserve = Reserve()
+    """Memory that is left for the rest of the machine."""
     gateway: Gateway = Gateway()
+    """Where clients call."""
     pool: Pool = Pool()
+    """How `on_demand` runtimes are kept."""
     sources: Sources = Sources()
+    """Where artifacts may come from."""
     ready_timeout: Seconds = 600.0
     """A unit that is not ready after so long has failed."""
 
@@ -112,7 +141,7 @@ class Settings(Closed):
 class Profile(Closed):
     """A named set of GPUs; the order of profiles in the spec is their rank."""
 
-    gpus: tuple[str, ...]
+    gpus: tuple[Line, ...]
     """GPU names (a part is enough) or UUIDs, in the order in which layers are laid out. Empty: CPU only."""
 
 
@@ -120,22 +149,28 @@ class Companion(Closed):
     """A further file that a version needs beside its GGUF."""
 
     url: Source
+    """`hf://org/repo/file.gguf`, `https://…` or `file:///…`."""
     revision: Hex40 | None = None
+    """Commit on the hub; `modelctl pull` fills it in."""
     sha256: Hex64 | None = None
+    """Of the file; `modelctl pull` fills it in."""
 
 
 class Lora(Companion):
     """A LoRA adapter and how strongly it is applied."""
 
     scale: float = 1.0
+    """Factor on the adapter's weights."""
 
 
 class Version(Closed):
     """One immutable artifact set of a model."""
 
     version_id: Id
+    """Unique within the model; a date with a counter, such as `2025-11-17-01`, sorts well."""
     gguf_url: Source
-    """The GGUF, or the first shard (`…-00001-of-00003.gguf`) of a split one."""
+    """`hf://org/repo/file.gguf`, `https://…`, `file:///…` or `ollama://name:tag`; of a split GGUF the first
+    shard (`…-00001-of-00003.gguf`)."""
     revision: Hex40 | None = None
     """Commit on the hub; `modelctl pull` fills it in."""
     sha256: Hex64 | tuple[Hex64, ...] | None = None
@@ -143,10 +178,13 @@ class Version(Closed):
     mmproj: Companion | None = None
     """Multimodal projector."""
     loras: tuple[Lora, ...] = ()
+    """LoRA adapters, applied in order."""
     draft: Companion | None = None
     """Draft model for speculative decoding."""
     created_at: str | None = None
+    """When the version was added, such as `2025-11-17T10:00:00Z`."""
     notes: str | None = None
+    """What a reader should know about it."""
 
     @property
     def hashes(self) -> tuple[Sha256, ...]:
@@ -161,11 +199,14 @@ class ModelProfile(Closed):
 
     port: Port | None = None
     """Loopback port; absent: a UNIX socket below the store."""
-    gpu_percentages: tuple[Annotated[int, Field(ge=0, le=100)], ...] | None = None
-    """Shares of the model per GPU of the profile, in the profile's order; they sum to 100."""
+    gpu_percentages: tuple[Percentage, ...] | None = None
+    """Shares of the model per GPU of the profile, in the profile's order; they sum to 100. Absent: placement
+    computes the split."""
     context_tokens: Count | None = None
+    """Overrides the model's."""
     parallel: Count | None = None
-    flags: dict[str, FlagValue] = {}
+    """Overrides the model's."""
+    flags: dict[FlagName, FlagValue] = {}
     """Further llama-server flags, without dashes; they win over the model's."""
 
 
@@ -173,18 +214,25 @@ class Model(Closed):
     """A model with its versions and the way it is served."""
 
     id: Id
-    display_name: str | None = None
-    purpose_tags: tuple[str, ...] = ()
+    """Unique in the spec; clients ask for the model by it."""
+    display_name: Line | None = None
+    """Name for people."""
+    purpose_tags: tuple[Line, ...] = ()
     """What callers need done: the first tag is what it is best at."""
-    languages: tuple[str, ...] = ()
+    languages: tuple[Line, ...] = ()
+    """Programming or human languages that it is good at."""
     context_tokens: Count = 4096
     """Tokens that one request may use."""
     cost_tier: Literal["low", "medium", "high"] = "medium"
+    """What an answer costs, compared to the other models."""
     current_version: Id
+    """The `version_id` to serve."""
     versions: Annotated[tuple[Version, ...], Field(min_length=1)]
+    """Every version that is kept."""
     residency: Literal["always", "on_demand"] = "always"
+    """`always`: kept loaded by `apply`; `on_demand`: loaded by the gateway when it is asked for."""
     priority: Literal["low", "normal", "high"] = "normal"
-    """high: never evicted; low: the first to go."""
+    """`high`: never evicted; `low`: the first to go."""
     parallel: Count = 1
     """Requests served at once; each has `context_tokens` of its own."""
     memory_limit: Size | None = None
@@ -192,8 +240,8 @@ class Model(Closed):
     embedding: bool = False
     """Serves embeddings instead of chat."""
     ready_timeout: Seconds | None = None
-    """Overrides settings.ready_timeout."""
-    flags: dict[str, FlagValue] = {}
+    """Overrides `settings.ready_timeout`."""
+    flags: dict[FlagName, FlagValue] = {}
     """Further llama-server flags, without dashes: `flash-attn: "on"`, `cache-type-k: q8_0`."""
     profiles: dict[Id, ModelProfile | None]
     """Where it is served; a profile that is absent or null does not serve it."""
@@ -212,36 +260,53 @@ class Sampling(Closed):
     """Sampling parameters of a persona; what is absent is left to the engine."""
 
     temperature: Annotated[float, Field(ge=0)] | None = None
+    """0 always takes the most likely token."""
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Only the most likely tokens whose probabilities sum to this are drawn from."""
     top_k: Annotated[int, Field(ge=0)] | None = None
+    """Only this many of the most likely tokens are drawn from; 0: all."""
     min_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Tokens below this share of the most likely one's probability are not drawn."""
     repeat_penalty: Annotated[float, Field(ge=0)] | None = None
+    """Above 1, tokens that occurred become less likely."""
     presence_penalty: float | None = None
+    """Taken from a token's logit once when it occurred."""
     frequency_penalty: float | None = None
+    """Taken from a token's logit for each time that it occurred."""
     seed: int | None = None
+    """Start of the random numbers: the same seed, the same answer."""
     max_tokens: Count | None = None
+    """An answer ends after so many tokens."""
     stop: tuple[str, ...] = ()
+    """Texts that end an answer."""
 
 
 class Persona(Closed):
     """A base model plus system prompt and sampling, addressable as a model name."""
 
     id: Id
+    """Unique among personas and models; clients ask for the persona by it."""
     base_model: Id
+    """Id of the model that answers."""
     system_prompt: str | None = None
-    chat_template: str | None = None
+    """Put before every conversation."""
+    chat_template: Line | None = None
     """Name of a template that llama.cpp knows; absent: the GGUF's own."""
     sampling: Sampling = Sampling()
+    """What a request does not say itself."""
 
 
 class Spec(Closed):
     """Everything that the spec folder says."""
 
     settings: Settings = Settings()
+    """How this machine is run."""
     profiles: dict[Id, Profile] = {"cpu_only": Profile(gpus=())}
     """In order of preference; the first whose GPUs are all eligible is active."""
     models: tuple[Model, ...] = ()
+    """What can be served."""
     personas: tuple[Persona, ...] = ()
+    """Further names under which models answer."""
     pins: dict[Id, Id] = {}
     """Model id → version id that promote, update and gc must leave alone."""
 

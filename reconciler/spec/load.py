@@ -1,0 +1,64 @@
+"""From the texts of a spec folder to the spec, or to every fault in them."""
+
+from collections.abc import Mapping
+
+from pydantic import ValidationError
+
+from reconciler.core.errors import Location, SpecError
+from reconciler.spec.check import check
+from reconciler.spec.faults import Path
+from reconciler.spec.merge import Merged, merge
+from reconciler.spec.model import Spec
+from reconciler.spec.syntax import Document, parse
+
+
+def load(texts: Mapping[str, str]) -> Spec:
+    """Read, merge, validate and cross-check the files of a spec (name → text), in the order of their names.
+
+    Raises SpecError for one fault and SpecErrors for several, each with file, line and column. Faults are
+    looked for in stages, since a later one makes no sense before the earlier passed: the YAML of each file,
+    what stands in two files, each value, and what the values say together.
+    """
+    merged = _read(texts)
+    try:
+        spec = Spec.model_validate(merged.data)
+    except ValidationError as error:
+        from reconciler.spec.places import located, raise_all  # noqa: PLC0415 - only errors need positions
+        from reconciler.spec.words import word  # noqa: PLC0415
+
+        faults = word(error.errors(include_url=False), merged.data)
+        raise_all(located(merged, faults))
+        raise
+    faults = check(spec)
+    if faults:
+        from reconciler.spec.places import located, raise_all  # noqa: PLC0415
+
+        raise_all(located(merged, faults))
+    return spec
+
+
+def locate(texts: Mapping[str, str], path: Path, *, at_key: bool = False) -> Location | None:
+    """Where the spec says what stands at `path`, such as `("models", 3, "flags", "ngl")`, for later errors.
+
+    Where nothing stands there, the place of what should hold it; None for a spec without files.
+    """
+    from reconciler.spec.places import Places  # noqa: PLC0415 - only errors need positions
+
+    origin = _read(texts).origin(path)
+    return None if origin is None else Places([origin]).location(*origin, at_key=at_key)
+
+
+def _read(texts: Mapping[str, str]) -> Merged:
+    documents: list[Document] = []
+    errors: list[SpecError] = []
+    for file in sorted(texts):
+        try:
+            documents.append(parse(file, texts[file]))
+        except SpecError as error:
+            errors.append(error)
+    merged, conflicts = merge(documents)
+    if errors or conflicts:
+        from reconciler.spec.places import located_conflicts, raise_all  # noqa: PLC0415 - only errors need positions
+
+        raise_all([*errors, *located_conflicts(conflicts)])
+    return merged
