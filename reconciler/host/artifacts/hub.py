@@ -1,0 +1,115 @@
+"""The Hugging Face hub, or what HF_ENDPOINT names: which commit and which hash a file has.
+
+`huggingface_hub` knows where tokens are kept; the requests are our own, so that the same checks of addresses
+and deadlines hold for them, and so that a token is sent to the hub's origin only. Bytes come by plain range
+requests to `/resolve/`: for repositories on Xet storage the hub answers these through its bridge as well.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from reconciler.core.errors import SourceError
+from reconciler.core.types import REVISION_PATTERN, Bytes, Sha256, is_sha256
+from reconciler.host.artifacts.sources import HubSource
+from reconciler.host.artifacts.web import Answer, Client, Origin, Token
+
+PUBLIC_ENDPOINT = "https://huggingface.co"
+_REVISION = re.compile(REVISION_PATTERN)
+_TRUE = {"1", "on", "yes", "true"}
+
+
+@dataclass(frozen=True, slots=True)
+class Hub:
+    """Which hub is asked, and as whom."""
+
+    endpoint: str = PUBLIC_ENDPOINT
+    token: Token | None = None
+    offline: bool = False
+
+    @property
+    def host(self) -> str:
+        return Origin.of(self.endpoint).host
+
+
+@dataclass(frozen=True, slots=True)
+class HubFile:
+    """What the hub says of a file at one commit."""
+
+    url: str
+    """Where its bytes are, at this very commit."""
+    revision: str
+    sha256: Sha256 | None
+    """None for the small files that the hub keeps in Git itself."""
+    size: Bytes | None
+
+
+def hub_from_environment(environment: Mapping[str, str]) -> Hub:
+    """As the hub's own tools do: HF_ENDPOINT, HF_HUB_OFFLINE, HF_TOKEN or the file of `hf auth login`."""
+    from huggingface_hub import get_token  # noqa: PLC0415 - slow to import
+
+    endpoint = (environment.get("HF_ENDPOINT") or PUBLIC_ENDPOINT).rstrip("/")
+    secret = get_token()
+    return Hub(
+        endpoint=endpoint,
+        token=Token(Origin.of(endpoint), secret) if secret else None,
+        offline=environment.get("HF_HUB_OFFLINE", "").lower() in _TRUE,
+    )
+
+
+def resolve(client: Client, hub: Hub, source: HubSource, revision: str | None) -> HubFile:
+    """Ask the hub for a file's commit, hash and size; `revision` None means the tip of `main`.
+
+    SourceError where it is not there or not for us; TransientError where the hub does not answer.
+    """
+    answer = client.head(_url(hub, source, revision or "main"), token=hub.token)
+    if answer.status >= 400:  # noqa: PLR2004 - where errors begin
+        raise explain(answer, hub, source, revision)
+    commit = answer.header("X-Repo-Commit") or ""
+    if _REVISION.match(commit) is None or (revision is not None and commit != revision):
+        raise SourceError(
+            f"{source}: {hub.host} does not say which commit it has"
+            + (f" for {revision}" if revision else ""),
+            hint="check HF_ENDPOINT; the answer is not one of a Hugging Face hub",
+        )
+    etag = (answer.header("X-Linked-Etag") or "").strip('"')
+    size = answer.header("X-Linked-Size") or ""
+    return HubFile(
+        url=_url(hub, source, commit),
+        revision=commit,
+        sha256=Sha256(etag) if is_sha256(etag) else None,
+        size=Bytes(int(size)) if size.isdecimal() else None,
+    )
+
+
+def explain(answer: Answer, hub: Hub, source: HubSource, revision: str | None) -> SourceError:
+    """The hub's refusal in words, with what a person can do about it."""
+    page = f"{hub.endpoint}/{source.repo}"
+    code = answer.header("X-Error-Code")
+    if code == "GatedRepo":
+        return SourceError(
+            f"{source}: the authors of {source.repo} want to be asked first",
+            hint=f"ask for access at {page}, then set HF_TOKEN or run `hf auth login`",
+        )
+    if code == "EntryNotFound":
+        return SourceError(
+            f"{source}: there is no such file in {source.repo}" + (f" at {revision}" if revision else ""),
+            hint=f"see {page}/tree/{revision or 'main'} for the names of its files",
+        )
+    if code == "RevisionNotFound":
+        return SourceError(
+            f"{source}: {source.repo} has no commit {revision or 'main'}",
+            hint=f"see {page}/commits/main, or remove `revision` and run `modelctl pull` to take the newest",
+        )
+    if answer.status in {401, 403, 404}:
+        known = "your token may not see it" if hub.token else "it is private"
+        return SourceError(
+            f"{source}: {source.repo} does not exist, or {known}",
+            hint=f"check the name at {page}; for a private one set HF_TOKEN or run `hf auth login`",
+        )
+    return SourceError(f"{source}: {hub.host} answered {answer.status}", hint=f"see {page} in a browser")
+
+
+def _url(hub: Hub, source: HubSource, revision: str) -> str:
+    return f"{hub.endpoint}/{source.repo}/resolve/{quote(revision, safe='')}/{quote(source.path)}"
