@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,19 @@ from typing import Any
 from reconciler.core.gpu import LockoutText
 from reconciler.host.files import atomic_write
 
-FOREIGN = Path("/etc/modelctl/gpu_lockout")
-"""Where other programs say which GPUs they keep."""
+FOREIGN = "/etc/modelctl/gpu_lockout"
+"""Where other programs say which GPUs they keep, unless `$MODELCTL_GPU_LOCKOUT` names another file."""
 _MAX_BYTES = 65536
 
 
 def own_path(state: Path) -> Path:
     """Where `modelctl gpu lock` keeps its lockouts, below the state folder."""
     return state / "gpu-lockout.json"
+
+
+def lockout_paths(state: Path, environment: Mapping[str, str] = os.environ) -> tuple[Path, Path]:
+    """Our own file and that of other programs."""
+    return own_path(state), Path(environment.get("MODELCTL_GPU_LOCKOUT") or FOREIGN)
 
 
 def read_lockouts(paths: Iterable[Path]) -> tuple[LockoutText, ...]:

@@ -1,0 +1,136 @@
+"""Looking at the GPUs again and again: survey, lockouts and our own use, folded into the active profile."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from reconciler.core.conditions import Condition
+from reconciler.core.errors import SupervisorError
+from reconciler.core.gpu import GpuSurvey
+from reconciler.core.types import ProfileName
+from reconciler.gpu.eligibility import Limits, OwnUse
+from reconciler.gpu.lockouts import Lockout, Lockouts, locked_gpus, read, unknown_gpus
+from reconciler.gpu.select import Sample, Selection, step
+from reconciler.host.lockout import local_now, lockout_paths, read_lockouts
+from reconciler.host.nvml import survey
+from reconciler.host.profile_file import profile_path, read_profile
+from reconciler.host.state import State
+from reconciler.reconcile.site import Site
+
+TRUSTED_SECONDS = 60.0
+"""What the watcher said of the active profile holds for so long; it says so at each of its looks."""
+
+
+@dataclass(frozen=True, slots=True)
+class GpuView:
+    """One look and what it led to."""
+
+    at: datetime
+    survey: GpuSurvey
+    selection: Selection
+    lockouts: tuple[Lockouts, ...]
+    own: OwnUse = field(default_factory=OwnUse)
+
+    @property
+    def in_force(self) -> tuple[Lockout, ...]:
+        return tuple(entry for found in self.lockouts for entry in found.entries if entry.holds_at(self.at))
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """What a person should know; nothing on a machine that has no NVIDIA driver and wants none."""
+        gpus = [held.gpu for held in self.selection.gpus]
+        conditions = [
+            Condition(
+                "gpus" if one.index is None else f"gpu {one.index}",
+                "Degraded",
+                "".join(word.title() for word in one.trouble.split("-")),
+                one.message,
+            )
+            for one in self.survey.conditions
+            if one.is_fault
+        ]
+        conditions += [
+            Condition("lockouts", "Degraded", "LockoutUnreadable", problem)
+            for found in self.lockouts
+            for problem in found.problems
+        ]
+        conditions += [
+            Condition(
+                "lockouts", "Degraded", "LockoutUnknown", f"a lockout names {name!r}, which is no GPU here"
+            )
+            for name in unknown_gpus(self.in_force, gpus, self.at)
+        ]
+        if self.selection.active is None:
+            message = (
+                "no profile is possible now; `modelctl gpu` says why. A profile with `gpus: []` always is"
+            )
+            conditions.append(Condition("profile", "Stalled", "NoProfile", message))
+        return tuple(conditions)
+
+
+class GpuWatch:
+    """Takes looks and keeps between them what deciding needs. Not for several threads at once."""
+
+    def __init__(
+        self,
+        profiles: Mapping[ProfileName, Sequence[str]],
+        lockout_files: Sequence[Path],
+        *,
+        active: ProfileName | None = None,
+        limits: Limits | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`active` is the profile from before this process: it holds while the GPUs cannot be seen."""
+        self.profiles = profiles
+        """May be replaced between looks, when the spec changed."""
+        self._clock = clock
+        self._lockout_files = lockout_files
+        self._limits = limits or Limits()
+        self._selection = Selection(active)
+        self._lockouts: dict[str, Lockouts] = {}
+
+    def look(self, own: OwnUse | None = None) -> GpuView:
+        """Take one sample; `own` is what our runtimes take now."""
+        seen = survey()
+        now = local_now()
+        own = own or OwnUse()
+        lockouts = tuple(
+            read(text, self._lockouts.get(text.path)) for text in read_lockouts(self._lockout_files)
+        )
+        self._lockouts = {found.path: found for found in lockouts}
+        remembered = [held.gpu for held in self._selection.gpus]
+        listed = {gpu.uuid for gpu in seen.gpus}
+        gpus = [*seen.gpus, *(gpu for gpu in remembered if gpu.uuid not in listed)]
+        entries = [entry for found in lockouts for entry in found.entries]
+        sample = Sample(self._clock(), seen, own, locked_gpus(entries, gpus, now))
+        self._selection = step(self._selection, sample, self.profiles, self._limits)
+        return GpuView(now, seen, self._selection, lockouts, own)
+
+
+def open_watch(site: Site, profiles: Mapping[ProfileName, Sequence[str]]) -> GpuWatch:
+    """A watch that begins with the profile that was active last."""
+    state = Path(site.places.state)
+    active, _ = read_profile(profile_path(state))
+    return GpuWatch(profiles, lockout_paths(state), active=active if active in profiles else None)
+
+
+def watched_profile(site: Site, profiles: Mapping[ProfileName, Sequence[str]]) -> ProfileName | None:
+    """What the watcher holds to be the active profile; None when none runs, or when it has not looked lately.
+
+    A watcher has seen many samples, so one look beside it must not decide otherwise.
+    """
+    profile, age = read_profile(profile_path(Path(site.places.state)))
+    return profile if profile in profiles and age < TRUSTED_SECONDS else None
+
+
+def own_use(site: Site, state: State) -> OwnUse:
+    """What our running runtimes take, by the processes that their supervisor names."""
+    owned = list(state.units())
+    if not owned:
+        return OwnUse()
+    try:
+        statuses = site.supervisor.observe(owned) if site.supervisor.is_running() else {}
+    except SupervisorError:
+        return OwnUse()  # whoever starts or stops runtimes reports it; looking at GPUs goes on
+    return OwnUse(frozenset(status.pid for status in statuses.values() if status.pid is not None))
