@@ -4,28 +4,31 @@ import contextlib
 import os
 import select
 import signal
-import socket
-import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from reconciler.embedded.setters import Settings
+from reconciler.embedded.sockets import SocketTakenError, listens, remove, remove_stale
 from reconciler.embedded.usage import CommandLineError, read_command_line, unusable, usage
 
 _WATCH_SECONDS = 5.0
-"""How often the listener is looked at: one that stopped listening while its process lives is a hang."""
+"""How often the listener is looked at: one that is gone while its process lives is a hang."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run until SIGTERM or SIGINT, then end with 0; whatever prevents serving ends with 1 and one line.
 
     While the model loads, a signal ends the process by itself, as in llama-server: the binding does not
-    let go of the interpreter before the model is there.
+    let go of the interpreter before the model is there. `--exec PROGRAM …` as the first argument only clears
+    the way for `--host PATH.sock` and becomes the llama-server PROGRAM.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if arguments[:1] == ["--exec"]:
+        _execute(arguments[1:])
     if {"-h", "--help", "--usage"} & set(arguments):
         _leave(0, usage(), sys.stdout)
     if "--version" in arguments:
@@ -37,6 +40,17 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     if not params.model.path:
         _leave(1, "error: --model is required")
     _serve(params)
+
+
+def _execute(command: Sequence[str]) -> NoReturn:
+    if not command:
+        _leave(1, "error: --exec needs a program")
+    hosts = [value for name, value in pairwise(command) if name == "--host"]
+    _clear(Path(host) for host in hosts if host.endswith(".sock"))
+    try:
+        os.execv(command[0], list(command))  # noqa: S606 - an argv, no shell
+    except OSError as error:
+        _leave(1, f"error: {command[0]} cannot be run: {error.strerror}")
 
 
 def _read(arguments: Sequence[str]) -> Any:
@@ -76,14 +90,21 @@ def _serve(params: Any) -> NoReturn:
     # A unit that inherits this variable would take itself for a child of llama.cpp's router.
     os.environ.pop("LLAMA_SERVER_ROUTER_PORT", None)
     sockets = [Path(host) for host in params.hostnames if host.endswith(".sock")]
-    for path in sockets:
-        _remove_stale(path)
+    _clear(sockets)
     try:
         server = _llama().Server(params)
     except (RuntimeError, ValueError):
-        _remove(sockets)
+        remove(sockets)
         _leave(1, f"error: llama.cpp could not serve {params.model.path}, its reason stands above")
     _wait_for_end(server, sockets)
+
+
+def _clear(sockets: Iterable[Path]) -> None:
+    for path in sockets:
+        try:
+            remove_stale(path)
+        except (SocketTakenError, OSError) as error:
+            _leave(1, f"error: {error}")
 
 
 def _wait_for_end(server: Any, sockets: Sequence[Path]) -> NoReturn:
@@ -94,47 +115,14 @@ def _wait_for_end(server: Any, sockets: Sequence[Path]) -> NoReturn:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     while not select.select([wake], [], [], _WATCH_SECONDS)[0]:
-        if not _listens(server.listening_address):
-            _remove(sockets)
+        if not listens(server.listening_address):
+            remove(sockets)
             _leave(1, f"error: nothing listens on {server.listening_address} any more")
-    _remove(sockets)
+    remove(sockets)
     _leave(0)
 
 
-def _listens(address: str) -> bool:
-    scheme, _, rest = address.partition("://")
-    host, _, port = rest.rpartition(":")
-    try:
-        if scheme == "unix":
-            with socket.socket(socket.AF_UNIX) as probe:
-                probe.connect(rest)
-        else:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=_WATCH_SECONDS).close()
-    except TimeoutError:
-        return True  # A full queue of connections is load, not death.
-    except OSError:
-        return False
-    return True
-
-
-def _remove_stale(path: Path) -> None:
-    """Make way for the listener: llama.cpp does not reuse the socket file of a server that was killed."""
-    try:
-        if not stat.S_ISSOCK(path.lstat().st_mode):
-            _leave(1, f"error: {path} exists and is no socket")
-    except FileNotFoundError:
-        return
-    if _listens(f"unix://{path}"):
-        _leave(1, f"error: another server listens on {path}")
-    path.unlink(missing_ok=True)
-
-
-def _remove(sockets: Sequence[Path]) -> None:
-    for path in sockets:
-        path.unlink(missing_ok=True)
-
-
-def _leave(code: int, words: str = "", stream: Any = None) -> NoReturn:
+def _leave(code: int, words: str = "", stream: TextIO | None = None) -> NoReturn:
     """End at once. llama.cpp's own teardown waits for requests in flight; there is nothing to save."""
     with contextlib.suppress(BrokenPipeError):
         print(end=words and f"{words}\n", file=stream or sys.stderr, flush=True)
