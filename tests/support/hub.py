@@ -1,7 +1,7 @@
 """A small Hugging Face hub on loopback, for real downloads in tests and benchmarks.
 
-It answers what `modelctl` and `huggingface_hub` ask of a model repository, redirects large files to a "CDN" path as
-the real one does, keeps a log of requests, and can be told to misbehave (see `hostile.py`).
+It answers what `modelctl` and `huggingface_hub` ask of a model repository, redirects large files to a "CDN"
+path as the real one does, keeps a log of requests, and can be told to misbehave (see `hostile.py`).
 """
 
 import argparse
@@ -121,10 +121,10 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     hub: Hub
 
-    def do_HEAD(self) -> None:  # noqa: N802 - the name is http.server's
+    def do_HEAD(self) -> None:
         self._answer()
 
-    def do_GET(self) -> None:  # noqa: N802 - the name is http.server's
+    def do_GET(self) -> None:
         self._answer()
 
     def _answer(self) -> None:

@@ -191,18 +191,26 @@ class StoreView:
 
     def has(self, sha256: Sha256) -> bool:
         """Whether the blob is there and untouched since it was hashed."""
-        return self._hash_of(f"{self._blobs}/sha256-{sha256}") == sha256
+        status = _plain_file(f"{self._blobs}/sha256-{sha256}")
+        return status is not None and self._trust.hash_of(status) == sha256
 
     def linked(self, model: ModelId, version: VersionId, name: str) -> Sha256 | None:
         """The hash of a version's file; None where it is missing or was touched since it was hashed."""
-        return self._hash_of(f"{self._models}/{model}/{version}/{name}")
+        status = _plain_file(f"{self._models}/{model}/{version}/{name}")
+        return None if status is None else self._trust.hash_of(status)
 
-    def _hash_of(self, path: str) -> Sha256 | None:
-        try:
-            status = os.lstat(path)
-        except OSError:
-            return None
-        return self._trust.hash_of(status) if stat.S_ISREG(status.st_mode) else None
+    def size(self, model: ModelId, version: VersionId, name: str) -> Bytes | None:
+        """The size of a version's file; None where `linked` is None."""
+        status = _plain_file(f"{self._models}/{model}/{version}/{name}")
+        return None if status is None or self._trust.hash_of(status) is None else Bytes(status.st_size)
+
+
+def _plain_file(path: str) -> os.stat_result | None:
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return status if stat.S_ISREG(status.st_mode) else None
 
 
 def _is_folder(path: Path) -> bool:
