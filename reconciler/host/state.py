@@ -7,7 +7,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -48,6 +48,9 @@ class State:
         target = str(path) if create or path.exists() else ":memory:"
         connection = sqlite3.connect(target, check_same_thread=False, isolation_level=None, timeout=10)
         try:
+            # WAL without a sync per commit: after a power cut the last rows may be missing, never torn, and
+            # what they say is seen again by observing.
+            connection.execute("PRAGMA synchronous = NORMAL")
             _migrate(connection, path)
         except sqlite3.DatabaseError as error:
             connection.close()
@@ -82,9 +85,11 @@ class State:
         with self._lock:
             self._connection.execute("DELETE FROM unit WHERE name = ?", (name,))
 
-    def commit_generation(self, revision: str | None, *, dirty: bool, profile: str) -> int:
-        """Record the units as they stand as the next generation; returns its number."""
-        units = [unit.document() for unit in self.units().values()]
+    def commit_generation(
+        self, revision: str | None, *, dirty: bool, profile: str, without: Sequence[UnitName] = ()
+    ) -> int:
+        """Record the units as they stand, but `without` some, as the next generation; returns its number."""
+        units = [unit.document() for name, unit in self.units().items() if name not in without]
         with self._lock:
             cursor = self._connection.execute(
                 "INSERT INTO generation (created_at, revision, dirty, profile, units) VALUES (?, ?, ?, ?, ?)",

@@ -4,11 +4,12 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from reconciler.core.operations import Operation, Verb, When, known
 from reconciler.core.plan import Plan, Refusal, Revision
 from reconciler.core.types import ModelId, ProfileName, UnitName
+from reconciler.kinds.artifact.plan import ArtifactPlan
 from reconciler.kinds.unit.plan import plan_removals, plan_units
 from reconciler.kinds.unit.types import DesiredUnit, UnitWorld
 from reconciler.reconcile.prune import guard, surplus
@@ -51,16 +52,7 @@ class Commit:
     """Units that are about to be removed."""
 
 
-@dataclass(frozen=True, slots=True)
-class ArtifactSteps:
-    """What the artifact kind wants done, and which models it cannot provide for."""
-
-    operations: tuple[Operation, ...] = ()
-    blocked: Mapping[ModelId, tuple[str, str | None]] = field(default_factory=dict)
-    """Model → reason and hint."""
-
-
-def make_plan(desired: Desired, artifacts: ArtifactSteps, world: UnitWorld, request: Request) -> Plan:
+def make_plan(desired: Desired, artifacts: ArtifactPlan, world: UnitWorld, request: Request) -> Plan:
     """Order: artifacts, unit files, one reload, starts, checks, the generation, and removals last."""
     wanted = [_with_artifacts(unit, artifacts) for unit in desired.units if request.covers(unit.model)]
     units = plan_units(wanted, world)
@@ -83,7 +75,7 @@ def make_plan(desired: Desired, artifacts: ArtifactSteps, world: UnitWorld, requ
     )
 
 
-def _with_artifacts(unit: DesiredUnit, artifacts: ArtifactSteps) -> DesiredUnit:
+def _with_artifacts(unit: DesiredUnit, artifacts: ArtifactPlan) -> DesiredUnit:
     return replace(
         unit,
         needs=known(unit.needs, artifacts.operations),

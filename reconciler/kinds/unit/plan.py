@@ -122,7 +122,7 @@ def _change(unit: DesiredUnit, world: UnitWorld, *, cause: str) -> _Step:
         model=unit.model,
         version=unit.version,
         profile=unit.profile,
-        endpoint=unit.endpoint,
+        endpoint=str(unit.endpoint),
         config_hash=definition.config_hash,
         text=rendered.text,
         started_hash=None,
@@ -148,7 +148,7 @@ def _begin(unit: DesiredUnit, owned: OwnedUnit, verb: Verb | None, cause: str) -
 def _what_changed(unit: DesiredUnit, owned: OwnedUnit) -> str:
     if owned.version != unit.version:
         return f"version {owned.version} → {unit.version}"
-    if owned.endpoint != unit.endpoint:
+    if owned.endpoint != str(unit.endpoint):
         return f"address {owned.endpoint} → {unit.endpoint}"
     return "its settings changed"
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from reconciler.core.endpoint import Endpoint
 from reconciler.core.inventory import OwnedUnit
 from reconciler.core.types import ModelId, ProfileName, UnitName, VersionId
 from reconciler.core.units import SupervisorKind, UnitDefinition, UnitStatus
@@ -16,7 +17,7 @@ class DesiredUnit:
     model: ModelId
     version: VersionId
     profile: ProfileName
-    endpoint: str
+    endpoint: Endpoint
     embedding: bool
     ready_seconds: float
     """How long it may take to become ready."""

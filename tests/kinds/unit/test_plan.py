@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from reconciler.core.endpoint import TcpEndpoint
 from reconciler.core.hashing import text_hash
 from reconciler.core.inventory import OwnedUnit
 from reconciler.core.operations import Verb, check_graph
@@ -36,7 +37,7 @@ def wanted(model: str = "a", *, context: int = 4096, version: str = "v1", port: 
         ModelId(model),
         VersionId(version),
         ProfileName("cpu"),
-        f"127.0.0.1:{port}",
+        TcpEndpoint("127.0.0.1", port),
         embedding=False,
         ready_seconds=5.0,
     )
@@ -49,7 +50,7 @@ def owned(unit: DesiredUnit, *, started: bool = True, ready: bool = True) -> Own
         model=unit.model,
         version=unit.version,
         profile=unit.profile,
-        endpoint=unit.endpoint,
+        endpoint=str(unit.endpoint),
         config_hash=digest,
         text="the file as written\n",
         started_hash=digest if started else None,

@@ -1,0 +1,118 @@
+"""`modelctl apply`: make the machine as the spec says."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.cli.context import Context, declare
+from reconciler.cli.planning import make_request, planning_options
+from reconciler.core.errors import ExitCode, Refused, UsageError
+
+if TYPE_CHECKING:
+    from reconciler.core.plan import Plan
+    from reconciler.reconcile.executor import Result
+    from reconciler.reconcile.plan import Request
+    from reconciler.reconcile.saved import SavedPlan
+    from reconciler.reconcile.session import Source
+
+
+@declare("apply", short_help="Make the machine as the spec says.")
+@click.argument("plan_file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@planning_options
+@click.option("--dry-run", is_flag=True, help="Show the plan and stop; the same as `modelctl plan`.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def command(
+    context: Context,
+    *,
+    plan_file: Path | None,
+    ref: str | None,
+    prune: bool,
+    prune_limit: int | None,
+    only: Sequence[str],
+    dry_run: bool,
+    yes: bool,
+) -> ExitCode:
+    """Make the machine as the spec says: show the plan, ask, and do it.
+
+    With PLAN_FILE (from `modelctl plan --out`) exactly that plan is applied, or none when the machine has
+    moved since.
+    """
+    from reconciler.reconcile import saved, session  # noqa: PLC0415
+
+    if plan_file is None:
+        source = session.read_source(Path(context.spec), ref)
+        request = make_request(source.spec, prune=prune, prune_limit=prune_limit, only=only)
+        agreed = None
+    else:
+        if ref or prune or prune_limit is not None or only:
+            raise UsageError("a saved plan says by itself what to do", hint=f"modelctl apply {plan_file}")
+        agreed = saved.load(plan_file)
+        source = session.from_texts(Path(agreed.spec_folder), agreed.texts, agreed.revision)
+        request = agreed.request
+    if dry_run:
+        return _show_only(context, source, request, agreed)
+    return _apply(context, source, request, agreed, yes=yes or plan_file is not None)
+
+
+def _show_only(
+    context: Context, source: "Source", request: "Request", agreed: "SavedPlan | None"
+) -> ExitCode:
+    from reconciler.core.plan import render  # noqa: PLC0415
+    from reconciler.reconcile import saved, session  # noqa: PLC0415
+
+    site = session.open_source(source)
+    with site.state() as state:
+        plan = session.plan(source, site, state, request)
+    if agreed is not None:
+        saved.require_same(agreed, plan)
+    context.output.document(plan.document(), lambda: render(plan))
+    return ExitCode.REFUSED if any(refusal.guard for refusal in plan.refused) else ExitCode.OK
+
+
+def _apply(
+    context: Context,
+    source: "Source",
+    request: "Request",
+    agreed: "SavedPlan | None",
+    *,
+    yes: bool,
+) -> ExitCode:
+    from reconciler.cli.progress import Narrator  # noqa: PLC0415
+    from reconciler.core.plan import render  # noqa: PLC0415
+    from reconciler.host.lock import apply_lock  # noqa: PLC0415
+    from reconciler.reconcile import saved, session  # noqa: PLC0415
+
+    output = context.output
+    site = session.open_source(source)
+    # The lock comes first: a plan that was made before it could be of a machine that moved.
+    with apply_lock(Path(site.places.lock)), site.state(create=True) as state:
+        plan = session.plan(source, site, state, request)
+        if agreed is not None:
+            saved.require_same(agreed, plan)
+        output.event({"event": "plan", **plan.document()}, render(plan))
+        if any(refusal.guard for refusal in plan.refused):
+            return ExitCode.REFUSED
+        if not plan.has_changes:
+            return ExitCode.UNHEALTHY if plan.refused else ExitCode.OK
+        if not yes and not output.ask("Apply this?"):
+            raise Refused("nothing was applied", hint="say yes, or use --yes where nobody can be asked")
+        results = session.apply(plan, site, state, [Narrator(output)])
+    return _verdict(plan, results)
+
+
+def _verdict(plan: "Plan", results: "Mapping[str, Result]") -> ExitCode:
+    """0 all well; 4 when something is not served as wanted; 1 when nothing at all could be done."""
+    from reconciler.core.operations import Verb  # noqa: PLC0415
+    from reconciler.reconcile.executor import Outcome  # noqa: PLC0415
+
+    failed = [result for result in results.values() if result.outcome is Outcome.FAILED]
+    if not failed:
+        return ExitCode.UNHEALTHY if plan.refused else ExitCode.OK
+    reached = any(
+        result.outcome is Outcome.DONE and result.operation.verb in {Verb.CHECK, Verb.RESTORE, Verb.REMOVE}
+        for result in results.values()
+    )
+    unhealthy = any(result.operation.verb is Verb.CHECK for result in failed)
+    return ExitCode.UNHEALTHY if reached or unhealthy else ExitCode.FAILED

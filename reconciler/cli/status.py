@@ -1,0 +1,74 @@
+"""`modelctl status`: what is running, ready and in sync."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reconciler.cli.context import Context, declare
+from reconciler.cli.output import Style, paint, table
+from reconciler.core.errors import ExitCode, ModelctlError
+from reconciler.core.sizes import format_bytes, format_seconds
+
+if TYPE_CHECKING:
+    from reconciler.core.plan import Plan
+    from reconciler.reconcile.status import Runtime, Status
+
+
+@declare("status", short_help="Show what is running, ready and in sync.")
+def command(context: Context) -> ExitCode:
+    """Show what is running, ready and in sync with the spec.
+
+    Exit code 4 when something is not as it should be.
+    """
+    from reconciler.reconcile import session, status  # noqa: PLC0415
+    from reconciler.reconcile.plan import Request  # noqa: PLC0415
+
+    folder = Path(context.spec)
+    plan: Plan | None = None
+    fault: ModelctlError | None = None
+    try:
+        source = session.read_source(folder)
+        site = session.open_source(source)
+    except ModelctlError as error:
+        # A spec that cannot be read hides nothing: what was applied is still there to be looked at.
+        fault = error
+        site = session.open_without_spec(folder)
+    with site.state() as state:
+        if fault is None:
+            try:
+                plan = session.plan(source, site, state, Request())
+            except ModelctlError as error:
+                fault = error
+        found = status.look(site, state, plan, fault, session.gpus())
+    context.output.document(found.document(), lambda: _render(found))
+    return ExitCode.OK if found.healthy and found.in_sync else ExitCode.UNHEALTHY
+
+
+def _render(found: "Status") -> str:
+    sync = {True: "in sync", False: "changes pending: `modelctl plan`", None: "unknown: the spec has errors"}
+    where = f"spec {found.revision or '?'}  generation {found.generation}  profile {found.profile or '?'}"
+    lines = [f"{where}  {sync[found.in_sync]}"]
+    if found.runtimes:
+        headers = ("NAME", "VERSION", "STATE", "READY", "ENDPOINT", "PID", "RESTARTS", "MEMORY", "SINCE")
+        lines += ["", table(headers, [_row(runtime) for runtime in found.runtimes])]
+    lines += [
+        paint(f"! {condition.resource}: {condition.reason}: {condition.message}", Style.WARN)
+        for condition in found.conditions
+    ]
+    return "\n".join(lines)
+
+
+def _row(runtime: "Runtime") -> tuple[str, ...]:
+    state = "held" if runtime.held else runtime.state
+    style = Style.GOOD if runtime.ready else Style.BAD
+    return (
+        runtime.name,
+        runtime.version,
+        paint(state, style),
+        "yes" if runtime.ready else "no",
+        runtime.endpoint,
+        str(runtime.pid or "-"),
+        str(runtime.restarts),
+        "-" if runtime.rss_bytes is None else format_bytes(runtime.rss_bytes),
+        "-" if runtime.since is None else format_seconds(max(0.0, time.time() - runtime.since)),
+    )

@@ -1,0 +1,137 @@
+"""From the spec to runtimes as this machine will run them under the active profile. Pure."""
+
+from dataclasses import dataclass
+
+from reconciler.core.endpoint import Endpoint, SocketEndpoint, TcpEndpoint
+from reconciler.core.engine import Engine
+from reconciler.core.errors import EngineError
+from reconciler.core.gpu import Gpu
+from reconciler.core.places import MAXIMUM_SOCKET_PATH, Places
+from reconciler.core.plan import Revision
+from reconciler.core.types import ProfileName, UnitName, VersionId, unit_name
+from reconciler.core.units import GpuAccess, UnitDefinition
+from reconciler.kinds.artifact.layout import artifact_paths
+from reconciler.kinds.artifact.plan import link_id
+from reconciler.kinds.unit.flags import LoraFile, RuntimeSettings, compile_flags
+from reconciler.kinds.unit.types import DesiredUnit
+from reconciler.placement.shares import place
+from reconciler.reconcile.plan import Desired
+from reconciler.spec.model import Model, ModelProfile, Spec
+
+_LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveProfile:
+    """The profile that is served now and its GPUs in its order; `name` is None when none can be."""
+
+    name: ProfileName | None
+    gpus: tuple[Gpu, ...]
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What compiling needs to know of this machine."""
+
+    places: Places
+    engine: Engine
+    journal: bool
+    """Whether the supervisor keeps logs by itself."""
+    active: ActiveProfile
+    user: str | None
+    """Whom units run as where the supervisor is root's."""
+
+
+def compile_spec(spec: Spec, revision: Revision, facts: Facts) -> Desired:
+    """Every `always` runtime of the active profile, and what is wrong with single ones."""
+    active = facts.active
+    if active.name is None:
+        return Desired(spec, revision, ProfileName(""), (), warnings=active.problems)
+    units = tuple(
+        _unit(spec, model, settings, active.name, facts)
+        for model, settings in spec.served(active.name)
+        if model.residency == "always"
+    )
+    return Desired(spec, revision, active.name, units, warnings=active.problems)
+
+
+def _unit(spec: Spec, model: Model, settings: ModelProfile, profile: ProfileName, facts: Facts) -> DesiredUnit:
+    name = unit_name(model.id, profile)
+    endpoint = _endpoint(name, settings, facts.places)
+    files = artifact_paths(facts.places, model.model_id, model.current)
+    layout = place(facts.active.gpus, settings.gpu_percentages)
+    parallel = settings.parallel or model.parallel
+    blocked: tuple[str, str | None] | None = None
+    try:
+        flags = compile_flags(
+            RuntimeSettings(
+                model=files.model,
+                endpoint=endpoint,
+                aliases=(model.id,),
+                context_tokens=settings.context_tokens or model.context_tokens,
+                parallel=parallel,
+                placement=layout.flags,
+                mmproj=files.mmproj,
+                loras=tuple(LoraFile(path, scale) for path, scale in files.loras),
+                draft=files.draft,
+                embedding=model.embedding,
+                flags={**model.flags, **settings.flags},
+            ),
+            facts.engine,
+        )
+    except EngineError as error:
+        flags, blocked = (), (error.what, error.hint)
+    definition = UnitDefinition(
+        name=name,
+        description=f"{model.display_name or model.id} under profile {profile} (modelctl)",
+        argv=(*facts.engine.command_for(endpoint), *flags),
+        environment=_environment(model, layout.environment),
+        working_directory=facts.places.state,
+        log_path=None if facts.journal else f"{facts.places.logs}/{name}.log",
+        memory_limit=model.memory_limit,
+        read_paths=(facts.places.store,),
+        write_paths=(facts.places.sockets,),
+        gpu=GpuAccess.NVIDIA if facts.active.gpus else GpuAccess.NONE,
+        loopback=isinstance(endpoint, TcpEndpoint),
+        user=facts.user,
+    )
+    return DesiredUnit(
+        definition=definition,
+        model=model.model_id,
+        version=VersionId(model.current_version),
+        profile=profile,
+        endpoint=endpoint,
+        embedding=model.embedding,
+        ready_seconds=model.ready_timeout or spec.settings.ready_timeout,
+        needs=(link_id(model.model_id, VersionId(model.current_version)),),
+        blocked=blocked or _too_long(endpoint),
+    )
+
+
+def _environment(model: Model, layout: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """The version and its hashes are part of the configuration: new bytes under an old name restart the unit."""
+    current = model.current
+    companions = (current.mmproj, *current.loras, current.draft)
+    hashes = (*current.hashes, *(file.sha256 for file in companions if file is not None and file.sha256))
+    return (
+        *layout,
+        ("MODELCTL_MODEL", model.id),
+        ("MODELCTL_VERSION", model.current_version),
+        ("MODELCTL_SHA256", ",".join(hashes)),
+    )
+
+
+def _endpoint(name: UnitName, settings: ModelProfile, places: Places) -> Endpoint:
+    if settings.port is not None:
+        return TcpEndpoint(_LOOPBACK, settings.port)
+    return SocketEndpoint(f"{places.sockets}/{name.removeprefix('llama@')}.sock")
+
+
+def _too_long(endpoint: Endpoint) -> tuple[str, str | None] | None:
+    if isinstance(endpoint, TcpEndpoint) or len(endpoint.path.encode()) <= MAXIMUM_SOCKET_PATH:
+        return None
+    return (
+        f"the path of its socket is longer than {MAXIMUM_SOCKET_PATH} bytes: {endpoint.path}",
+        "give it a port, or choose a shorter settings.store",
+    )

@@ -1,0 +1,140 @@
+"""What this machine has and lacks, each with the command that mends it."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from reconciler.core.errors import ModelctlError
+from reconciler.core.sizes import format_bytes
+from reconciler.core.units import SupervisorKind
+from reconciler.host.memory import host_memory
+from reconciler.host.nvml import survey
+from reconciler.host.process import run
+from reconciler.reconcile.site import Site
+
+_LEAST_BUILD = 9000
+"""llama.cpp builds before this one know other flags than those that units use."""
+_LITTLE_SPACE = 10 * 1024**3
+_ANSWER_SECONDS = 10.0
+
+
+class Verdict(StrEnum):
+    OK = "ok"
+    WARN = "warn"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    name: str
+    verdict: Verdict
+    detail: str
+    hint: str | None = None
+
+    def document(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def examine(site: Site) -> tuple[Finding, ...]:
+    """Look at everything that serving needs. A look that fails is a finding, never an error."""
+    looks: tuple[tuple[str, Callable[[Site], Iterator[Finding]]], ...] = (
+        ("git", _git),
+        ("store", _store),
+        ("supervisor", _supervisor),
+        ("boot", _boot),
+        ("engine", _engine),
+        ("memory", _memory),
+        ("gpu", _gpus),
+    )
+    findings: list[Finding] = []
+    for name, look in looks:
+        try:
+            findings += look(site)
+        except ModelctlError as error:
+            findings.append(Finding(name, Verdict.MISSING, error.what, error.hint))
+    return tuple(findings)
+
+
+def _git(site: Site) -> Iterator[Finding]:
+    del site
+    version = run(("git", "--version"), timeout=_ANSWER_SECONDS).stdout.strip()
+    yield Finding("git", Verdict.OK, version)
+
+
+def _store(site: Site) -> Iterator[Finding]:
+    store = Path(site.places.store)
+    above = next(folder for folder in (store, *store.parents) if folder.exists())
+    if not os.access(above, os.W_OK):
+        yield Finding(
+            "store", Verdict.MISSING, f"{above} cannot be written", "set MODELCTL_STORE to a folder of yours"
+        )
+        return
+    free = shutil.disk_usage(above).free
+    verdict = Verdict.OK if free >= _LITTLE_SPACE else Verdict.WARN
+    hint = None if verdict is Verdict.OK else "most models need more; set settings.store to a larger disk"
+    yield Finding("store", verdict, f"{store}, {format_bytes(free)} free", hint)
+
+
+def _supervisor(site: Site) -> Iterator[Finding]:
+    running = site.supervisor.is_running()
+    detail = f"{site.supervisor_kind}, {'running' if running else 'started by the first apply'}"
+    yield Finding("supervisor", Verdict.OK, detail)
+
+
+def _boot(site: Site) -> Iterator[Finding]:
+    """Whether what runs now runs again after a reboot."""
+    match site.supervisor_kind:
+        case SupervisorKind.SUPERVISORD:
+            yield Finding(
+                "boot",
+                Verdict.WARN,
+                "supervisord is not started by the system at boot",
+                "run `modelctl apply --yes` at boot, e.g. from `crontab -e`: @reboot modelctl apply --yes --spec DIR",
+            )
+        case SupervisorKind.SYSTEMD_USER:
+            user = os.environ.get("USER", str(os.getuid()))
+            lingers = Path("/var/lib/systemd/linger", user).exists()
+            verdict = Verdict.OK if lingers else Verdict.WARN
+            detail = "user units start at boot" if lingers else "user units start at login and stop at logout"
+            yield Finding("boot", verdict, detail, None if lingers else f"loginctl enable-linger {user}")
+        case SupervisorKind.PM2:
+            yield Finding("boot", Verdict.WARN, "PM2 must be started at boot", "pm2 startup, once, as it tells you")
+        case SupervisorKind.SYSTEMD | SupervisorKind.LAUNCHD:
+            yield Finding("boot", Verdict.OK, f"{site.supervisor_kind} starts units at boot")
+
+
+def _engine(site: Site) -> Iterator[Finding]:
+    engine = site.engine
+    detail = f"{engine.command[0]}: {engine.version}"
+    if engine.build is not None and engine.build < _LEAST_BUILD:
+        yield Finding("engine", Verdict.WARN, f"{detail}, older than b{_LEAST_BUILD}", "install a newer llama.cpp")
+    else:
+        yield Finding("engine", Verdict.OK, detail)
+
+
+def _memory(site: Site) -> Iterator[Finding]:
+    memory = host_memory()
+    reserve = site.settings.reserve.ram
+    detail = f"{format_bytes(memory.total)} RAM, {format_bytes(memory.available)} available"
+    if memory.total <= reserve:
+        yield Finding("memory", Verdict.WARN, f"{detail}, all of it reserved", "lower settings.reserve.ram")
+    else:
+        yield Finding("memory", Verdict.OK, detail)
+
+
+def _gpus(site: Site) -> Iterator[Finding]:
+    del site
+    seen = survey()
+    for gpu in seen.gpus:
+        yield Finding("gpu", Verdict.OK, f"{gpu.name}, {format_bytes(gpu.total)}, {gpu.uuid}")
+    for condition in seen.conditions:
+        if condition.is_fault:
+            yield Finding("gpu", Verdict.WARN, condition.what, condition.hint)
+    if not seen.gpus:
+        yield Finding("gpu", Verdict.OK, "none; models run on the CPU")

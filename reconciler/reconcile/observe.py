@@ -1,0 +1,109 @@
+"""Looks at the machine, and changes nothing."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from reconciler.core.endpoint import TcpEndpoint
+from reconciler.core.errors import FormatError
+from reconciler.core.hashing import text_hash
+from reconciler.core.inventory import OwnedUnit
+from reconciler.core.types import ModelId, ProfileName, UnitName, VersionId
+from reconciler.core.units import UnitState, UnitStatus
+from reconciler.host.ports import holder
+from reconciler.host.state import State
+from reconciler.host.supervisors.base import Supervisor
+from reconciler.host.templates import unit_template
+from reconciler.kinds.unit.ownership import ownership_of
+from reconciler.kinds.unit.types import DesiredUnit, ObservedUnit, UnitWorld
+from reconciler.reconcile.site import Site
+
+_SERVING = (UnitState.RUNNING, UnitState.STARTING, UnitState.RESTARTING)
+
+
+def observe_units(site: Site, state: State, desired: Sequence[DesiredUnit]) -> UnitWorld:
+    """Everything that planning units needs, in one call to the supervisor."""
+    supervisor = site.supervisor
+    running = supervisor.is_running()
+    wanted = {unit.name: unit for unit in desired}
+    files = _files(supervisor, {*wanted, *supervisor.installed(), *state.units()})
+    owned = _with_lost(state.units(), files, wanted, site)
+    names = sorted({*wanted, *owned})
+    statuses = supervisor.observe(names) if running else {}
+    observed: dict[UnitName, ObservedUnit] = {}
+    for name in names:
+        status = statuses.get(name, UnitStatus(name, UnitState.ABSENT))
+        text = files.get(name)
+        mark = None if text is None else ownership_of(text, site.supervisor_kind)
+        observed[name] = ObservedUnit(
+            status=status,
+            file_hash=None if text is None else text_hash(text),
+            file_owner=None if mark is None else mark.owner,
+            port_holder=_port_holder(wanted.get(name), owned.get(name), status),
+        )
+    latest = state.generation()
+    return UnitWorld(
+        supervisor=site.supervisor_kind,
+        supervisor_running=running,
+        template=unit_template(site.supervisor_kind),
+        owner=site.owner,
+        generation=(latest.number if latest else 0) + 1,
+        owned=owned,
+        last_ready={
+            unit.name: unit
+            for unit in (latest.units if latest else ())
+            if unit.ready_hash is not None and unit.ready_hash == unit.config_hash
+        },
+        observed=observed,
+    )
+
+
+def _files(supervisor: Supervisor, names: Iterable[UnitName]) -> dict[UnitName, str]:
+    texts: dict[UnitName, str] = {}
+    for name in names:
+        path = supervisor.unit_path(name)
+        try:
+            texts[name] = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            continue
+        except UnicodeDecodeError as error:
+            raise FormatError(
+                f"the unit file {path} is not UTF-8", hint=f"look at it, then remove it: rm {path}"
+            ) from error
+    return texts
+
+
+def _with_lost(
+    known: Mapping[UnitName, OwnedUnit],
+    files: Mapping[UnitName, str],
+    wanted: Mapping[UnitName, DesiredUnit],
+    site: Site,
+) -> dict[UnitName, OwnedUnit]:
+    """The inventory, and the units whose file says that they are ours though the inventory lost them."""
+    owned = dict(known)
+    for name, text in files.items():
+        mark = ownership_of(text, site.supervisor_kind)
+        if name in owned or mark is None or mark.owner != site.owner:
+            continue
+        unit = wanted.get(name)
+        model, _, profile = name.removeprefix("llama@").rpartition("-")
+        owned[name] = OwnedUnit(
+            name=name,
+            model=unit.model if unit else ModelId(model),
+            version=unit.version if unit else VersionId("unknown"),
+            profile=unit.profile if unit else ProfileName(profile),
+            endpoint=str(unit.endpoint) if unit else "",
+            config_hash=mark.config_hash,
+            text=text,
+            started_hash=mark.config_hash,
+            ready_hash=None,
+            generation=mark.generation,
+        )
+    return owned
+
+
+def _port_holder(unit: DesiredUnit | None, owned: OwnedUnit | None, status: UnitStatus) -> str | None:
+    """Who sits on the port that this unit wants; nobody, where the unit itself may be the one."""
+    if unit is None or not isinstance(unit.endpoint, TcpEndpoint):
+        return None
+    if status.state in _SERVING and owned is not None and owned.endpoint == str(unit.endpoint):
+        return None
+    return holder(unit.endpoint.host, unit.endpoint.port)

@@ -1,0 +1,31 @@
+"""Which profile is active now, for a command that looks once."""
+
+from reconciler.core.types import ProfileName
+from reconciler.host.state import State
+from reconciler.reconcile.desired import ActiveProfile
+from reconciler.reconcile.gpu_watch import open_watch, own_use, watched_profile
+from reconciler.reconcile.site import Site
+from reconciler.spec.model import Spec
+
+
+def active_profile(spec: Spec, site: Site, state: State) -> ActiveProfile:
+    """What a running watcher says, else the best that one look allows.
+
+    A spec without GPUs is not kept waiting for the driver.
+    """
+    profiles = {ProfileName(name): profile.gpus for name, profile in spec.profiles.items()}
+    if not any(profiles.values()):
+        return ActiveProfile(next(iter(profiles)), (), ())
+    view = open_watch(site, profiles).look(own_use(site, state))
+    name = watched_profile(site, profiles) or view.selection.active
+    held = {one.profile: one for one in view.selection.profiles}
+    if name is None:
+        problems = tuple(
+            f"profile {one.profile} cannot be active: "
+            + "; ".join((*one.why_not, *(fault.what for fault in one.faults)))
+            for one in held.values()
+        )
+        return ActiveProfile(None, (), problems)
+    by_uuid = {gpu.uuid: gpu for gpu in view.survey.gpus}
+    gpus = tuple(by_uuid[uuid] for uuid in held[name].gpus if uuid in by_uuid)
+    return ActiveProfile(name, gpus, ())

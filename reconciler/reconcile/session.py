@@ -1,0 +1,103 @@
+"""The one flow from a spec folder to an applied plan; commands and the watcher call these four functions."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.core.errors import SpecError
+from reconciler.core.operations import Operation, Verb
+from reconciler.core.plan import Plan, Revision
+from reconciler.host import git
+from reconciler.host.spec_files import read_spec_folder
+from reconciler.host.state import State
+from reconciler.kinds.unit.apply import UnitApplier
+from reconciler.reconcile.artifacts import artifact_handlers, plan_site_artifacts
+from reconciler.reconcile.desired import Facts, compile_spec
+from reconciler.reconcile.executor import Handler, Listener, Report, Result, execute
+from reconciler.reconcile.journal import Journal
+from reconciler.reconcile.observe import observe_units
+from reconciler.reconcile.profile import active_profile
+from reconciler.reconcile.plan import Commit, Request, make_plan
+from reconciler.reconcile.readiness import wait_ready
+from reconciler.reconcile.site import Site, open_site
+from reconciler.spec.load import load
+from reconciler.spec.model import Settings, Spec
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A spec as read: its texts, where they came from, and what they say."""
+
+    folder: Path
+    texts: Mapping[str, str]
+    revision: Revision
+    spec: Spec
+
+
+def read_source(folder: Path, reference: str | None = None) -> Source:
+    """Read and check the spec of the work tree, or of a commit. SpecError says what is wrong with it."""
+    if reference is not None:
+        revision, texts = git.texts_at(folder, reference)
+        return from_texts(folder, texts, revision)
+    return from_texts(folder, read_spec_folder(folder), git.revision(folder))
+
+
+def from_texts(folder: Path, texts: Mapping[str, str], revision: Revision) -> Source:
+    """A source whose texts were read before: those of a saved plan, or of a commit."""
+    return Source(folder, texts, revision, load(texts))
+
+
+def open_source(source: Source) -> Site:
+    return open_site(source.spec.settings, source.folder)
+
+
+def open_folder(folder: Path) -> Site:
+    """The site of a spec folder, for looking only: a spec that is missing or broken leaves the defaults."""
+    try:
+        settings = load(read_spec_folder(folder)).settings
+    except SpecError:
+        settings = Settings()
+    return open_site(settings, folder)
+
+
+def plan(source: Source, site: Site, state: State, request: Request) -> Plan:
+    """Look at the machine and decide; changes nothing."""
+    desired = compile_spec(source.spec, source.revision, facts(source.spec, site, state))
+    artifacts = plan_site_artifacts(site, desired, request)
+    world = observe_units(site, state, desired.units)
+    return make_plan(desired, artifacts, world, request)
+
+
+def facts(spec: Spec, site: Site, state: State) -> Facts:
+    """What compiling a spec needs to know of this machine."""
+    return Facts(
+        places=site.places,
+        engine=site.engine,
+        journal=site.supervisor.journal,
+        active=active_profile(spec, site, state),
+        user=site.user,
+    )
+
+
+def apply(agreed: Plan, site: Site, state: State, listeners: Sequence[Listener] = ()) -> dict[str, Result]:
+    """Do what the plan lists, in its order. The caller holds the lock."""
+    site.make_folders()
+    units = UnitApplier(site.supervisor, state, wait_ready)
+    handlers: dict[tuple[str, Verb], Handler] = {
+        **units.handlers(),
+        **artifact_handlers(site),
+        ("generation", Verb.COMMIT): _committer(state),
+    }
+    return execute(agreed.operations, handlers, [Journal(state), *listeners])
+
+
+def _committer(state: State) -> Handler:
+    def commit(batch: Sequence[Operation], report: Report) -> None:
+        for operation in batch:
+            what: Commit = operation.payload
+            state.commit_generation(
+                what.revision, dirty=what.dirty, profile=what.profile, without=what.without
+            )
+            report(operation, None)
+
+    return commit

@@ -1,0 +1,144 @@
+"""What is running now, held against what was applied and what is wanted."""
+
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from reconciler.core.conditions import Condition
+from reconciler.core.endpoint import parse_endpoint
+from reconciler.core.errors import ModelctlError, SpecError, SpecErrors
+from reconciler.core.inventory import OwnedUnit
+from reconciler.core.plan import Plan, Revision
+from reconciler.core.units import UnitState, UnitStatus
+from reconciler.host.health import is_ready
+from reconciler.host.processes import resident_bytes
+from reconciler.host.state import State
+from reconciler.reconcile.site import Site
+
+_PROBES_AT_ONCE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """One row of status; times in seconds since the epoch, sizes in bytes."""
+
+    name: str
+    model: str
+    version: str
+    profile: str
+    state: str
+    ready: bool
+    endpoint: str
+    pid: int | None
+    restarts: int
+    rss_bytes: int | None
+    held: bool
+    since: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The whole picture. `in_sync` is None when the spec cannot be read, so that nobody can tell."""
+
+    revision: Revision | None
+    generation: int
+    in_sync: bool | None
+    profile: str
+    runtimes: tuple[Runtime, ...]
+    gpus: tuple[dict[str, Any], ...]
+    conditions: tuple[Condition, ...]
+
+    @property
+    def healthy(self) -> bool:
+        return all(runtime.ready or runtime.held for runtime in self.runtimes) and not self.conditions
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "spec_revision": self.revision.commit if self.revision else None,
+            "generation": self.generation,
+            "in_sync": self.in_sync,
+            "profile": self.profile,
+            "runtimes": [asdict(runtime) for runtime in self.runtimes],
+            "gpus": list(self.gpus),
+            "conditions": [condition.document() for condition in self.conditions],
+        }
+
+
+def look(
+    site: Site, state: State, plan: Plan | None, fault: ModelctlError | None, gpus: Sequence[dict[str, Any]]
+) -> Status:
+    """Ask the supervisor and every runtime. `plan` is what would be done now; None when it cannot be made."""
+    owned = state.units()
+    running = site.supervisor.is_running()
+    statuses = site.supervisor.observe(list(owned)) if running and owned else {}
+    latest = state.generation()
+    with ThreadPoolExecutor(max_workers=_PROBES_AT_ONCE) as pool:
+        units = [
+            (unit, statuses.get(name, UnitStatus(name, UnitState.ABSENT))) for name, unit in owned.items()
+        ]
+        runtimes = tuple(pool.map(lambda pair: _runtime(*pair, supervised=running), units))
+    conditions = [*_of_spec(fault), *_of_journal(state), *_of_units(owned.values()), *_of_plan(plan)]
+    return Status(
+        revision=plan.revision if plan else None,
+        generation=latest.number if latest else 0,
+        in_sync=None if plan is None else not plan.has_changes,
+        profile=plan.profile if plan else (latest.profile if latest else ""),
+        runtimes=runtimes,
+        gpus=tuple(gpus),
+        conditions=tuple(conditions),
+    )
+
+
+def is_held(unit: OwnedUnit, status: UnitStatus, *, supervised: bool) -> bool:
+    """Stopped by a person: it was ready, nothing failed, and its supervisor has it down."""
+    return supervised and status.state is UnitState.STOPPED and unit.ready_hash == unit.config_hash
+
+
+def _runtime(unit: OwnedUnit, status: UnitStatus, *, supervised: bool) -> Runtime:
+    alive = status.state in {UnitState.RUNNING, UnitState.STARTING}
+    return Runtime(
+        name=unit.name,
+        model=unit.model,
+        version=unit.version,
+        profile=unit.profile,
+        state=status.state.value,
+        ready=alive and is_ready(parse_endpoint(unit.endpoint)),
+        endpoint=unit.endpoint,
+        pid=status.pid,
+        restarts=status.restarts,
+        rss_bytes=resident_bytes(status.pid) if status.pid else None,
+        held=is_held(unit, status, supervised=supervised),
+        since=status.since,
+    )
+
+
+def _of_spec(fault: ModelctlError | None) -> list[Condition]:
+    if fault is None:
+        return []
+    faults: tuple[ModelctlError, ...] = fault.faults if isinstance(fault, SpecErrors) else (fault,)
+    reason = "SpecInvalid" if isinstance(fault, SpecError) else "CannotPlan"
+    return [
+        Condition("spec", "Stalled", reason, f"{one.where}: {one.what}" if one.where else one.what)
+        for one in faults
+    ]
+
+
+def _of_journal(state: State) -> list[Condition]:
+    open_steps = [entry for entry in state.last_apply() if entry.ended_at is None]
+    if not open_steps:
+        return []
+    since = time.time() - open_steps[0].started_at
+    message = f"an apply began {since:.0f} s ago and has not finished: {open_steps[0].operation}"
+    return [Condition("apply", "Reconciling", "ApplyUnfinished", message)]
+
+
+def _of_units(units: Iterable[OwnedUnit]) -> list[Condition]:
+    return [Condition(unit.name, "Stalled", "ChangeFailed", unit.failure) for unit in units if unit.failure]
+
+
+def _of_plan(plan: Plan | None) -> list[Condition]:
+    if plan is None:
+        return []
+    return [Condition(refusal.resource, "Stalled", "Refused", refusal.reason) for refusal in plan.refused]

@@ -1,0 +1,151 @@
+"""A folder with a spec in Git, a store and tiny models, and modelctl run in it as a person would."""
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from reconciler.demo.tiny_model import tiny_model
+from reconciler.demo.workspace import free_ports
+
+MODELCTL = (sys.executable, "-c", "from reconciler.cli import main; main()")
+
+
+@dataclass
+class Model:
+    """A model of the test's spec; `extra` is pasted into its entry."""
+
+    id: str
+    port: int
+    version: str = "v1"
+    context: int = 512
+    extra: str = ""
+    sources: dict[str, str] = field(default_factory=dict)
+    """Version → source; every version that the spec lists."""
+
+
+@dataclass
+class Workspace:
+    """Everything lies below `root`; nothing of the user's is touched."""
+
+    root: Path
+    supervisor: str = "supervisord"
+    engine: str = "embedded"
+    settings: str = ""
+    models: list[Model] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def spec(self) -> Path:
+        return self.root / "spec"
+
+    @property
+    def store(self) -> Path:
+        return self.root / "store"
+
+    def gguf(self, name: str, answer: str) -> str:
+        """Write a tiny model that gives `answer`; returns its source."""
+        path = self.root / "files" / f"{name}.gguf"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(tiny_model(answer))
+        return f"file://{path}"
+
+    def add(self, name: str, answer: str | None = None, **values: Any) -> Model:
+        """A model with one version, served on a free port."""
+        source = self.gguf(f"{name}-v1", answer or f"I am {name}, version 1.")
+        model = Model(name, values.pop("port", None) or free_ports(1)[0], sources={"v1": source}, **values)
+        self.models.append(model)
+        return model
+
+    def write(self) -> None:
+        """Write the spec, and commit it."""
+        self.spec.mkdir(exist_ok=True)
+        if not (self.root / ".git").exists():
+            self.git("init", "--quiet", "--initial-branch=main")
+            (self.root / ".gitignore").write_text("store/\nfiles/\n")
+        lines = [f"settings:\n  supervisor: {self.supervisor}\n  engine: {self.engine}\n{self.settings}"]
+        lines += ["profiles:\n  cpu_only: {gpus: []}\n", "models:" + ("" if self.models else " []")]
+        lines += [_entry(model) for model in self.models]
+        (self.spec / "models.yaml").write_text("\n".join(lines) + "\n")
+        self.commit("spec")
+
+    def commit(self, message: str) -> None:
+        self.git("add", "--all")
+        who = ("-c", "user.name=test", "-c", "user.email=test@localhost", "-c", "commit.gpgsign=false")
+        self.git(*who, "commit", "--quiet", "--allow-empty", "--message", message)
+
+    def git(self, *arguments: str) -> str:
+        done = subprocess.run(("git", "-C", self.root, *arguments), capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    def env(self) -> dict[str, str]:
+        here = {"MODELCTL_SPEC": str(self.spec), "MODELCTL_STORE": str(self.store), "HOME": str(self.root)}
+        paths = {"PYTHONPATH": str(Path(__file__).parents[2])}
+        return {**os.environ, **paths, **here, **self.environment}
+
+    def run(self, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        """Run modelctl to its end, whatever its exit code."""
+        return subprocess.run(
+            (*MODELCTL, *arguments),
+            cwd=self.root,
+            env=self.env(),
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=timeout,
+            check=False,
+        )
+
+    def ok(self, *arguments: str, timeout: float = 60) -> str:
+        """Run modelctl; it must succeed."""
+        done = self.run(*arguments, timeout=timeout)
+        assert done.returncode == 0, f"modelctl {arguments} → {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def json(self, *arguments: str, codes: tuple[int, ...] = (0, 4)) -> dict[str, Any]:
+        done = self.run(*arguments, "--format", "json")
+        assert done.returncode in codes, f"modelctl {arguments} → {done.returncode}\n{done.stderr}"
+        document: dict[str, Any] = json.loads(done.stdout)
+        return document
+
+    def runtimes(self) -> dict[str, dict[str, Any]]:
+        """Status by model."""
+        return {row["model"]: row for row in self.json("status")["runtimes"]}
+
+    def up(self) -> None:
+        """Write, pull, commit what pull resolved, and apply."""
+        self.write()
+        self.pull()
+        self.ok("apply", "--yes")
+
+    def pull(self) -> None:
+        self.ok("pull")
+        self.commit("pulled")
+
+
+def chat(port: int, text: str = "Who are you?", timeout: float = 20) -> str:
+    """One chat answer of whoever listens on `port`."""
+    body = json.dumps({"messages": [{"role": "user", "content": text}], "max_tokens": 64}).encode()
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/v1/chat/completions", body, {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=timeout) as answer:
+        return str(json.load(answer)["choices"][0]["message"]["content"])
+
+
+def _entry(model: Model) -> str:
+    versions = "".join(
+        f"      - version_id: {version}\n        gguf_url: {source}\n" for version, source in model.sources.items()
+    )
+    return (
+        f"  - id: {model.id}  # the model {model.id}\n"
+        f"    context_tokens: {model.context}\n"
+        f"    current_version: {model.version}\n"
+        f"    versions:\n{versions}"
+        f"{model.extra}"
+        f"    profiles:\n      cpu_only: {{port: {model.port}}}\n"
+    )
