@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,6 +24,15 @@ class Lockout:
 
     def holds_at(self, now: datetime) -> bool:
         return self.until is None or now < self.until
+
+    def why(self, now: datetime) -> str:
+        """The reason and the end, in the time zone of `now`."""
+        if self.until is None:
+            return self.reason
+        end = self.until.astimezone(now.tzinfo)
+        return f"{self.reason}, until {end:%H:%M}" + (
+            "" if end.date() == now.date() else f" on {end:%Y-%m-%d}"
+        )
 
     def document(self) -> dict[str, Any]:
         """As the file has it."""
@@ -83,9 +92,9 @@ def parse_until(text: str, after: datetime) -> datetime:
 
 
 def locked_gpus(lockouts: Iterable[Lockout], gpus: Sequence[Gpu], now: datetime) -> dict[str, str]:
-    """UUID → reason of every GPU that is locked at `now`; a name locks each card that it fits."""
+    """UUID → why, of every GPU that is locked at `now`; a name locks each card that it fits."""
     return {
-        gpu.uuid: lockout.reason
+        gpu.uuid: lockout.why(now)
         for lockout in lockouts
         if lockout.holds_at(now)
         for wanted in lockout.gpus
@@ -104,6 +113,16 @@ def find(wanted: str, gpus: Sequence[Gpu]) -> tuple[Gpu, ...]:
     if wanted.strip().isdecimal() and len(wanted) < 4:  # noqa: PLR2004 - `5080` is a name, `0` a number
         return tuple(gpu for gpu in gpus if gpu.index == int(wanted))
     return named(wanted, gpus)
+
+
+def without(lockouts: Iterable[Lockout], gpus: Sequence[Gpu], now: datetime) -> tuple[Lockout, ...]:
+    """The lockouts that still hold at `now`, less what they say of some GPUs."""
+    kept = (
+        replace(lockout, gpus=tuple(name for name in lockout.gpus if not find(name, gpus)))
+        for lockout in lockouts
+        if lockout.holds_at(now)
+    )
+    return tuple(lockout for lockout in kept if lockout.gpus)
 
 
 def _entry(entry: Any, source: LockoutText, problems: list[str]) -> Lockout | None:

@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -31,13 +31,20 @@ def read_lockouts(paths: Iterable[Path]) -> tuple[LockoutText, ...]:
     return tuple(_read(path) for path in paths)
 
 
-def write_lockouts(path: Path, documents: list[dict[str, Any]]) -> None:
-    """Replace our own lockout file; an empty list removes it. Raises OSError."""
-    if not documents:
-        path.unlink(missing_ok=True)
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    atomic_write(path, json.dumps(documents, indent=2, ensure_ascii=False) + "\n")
+def edit_lockouts(path: Path, change: Callable[[LockoutText], list[dict[str, Any]]]) -> None:
+    """Replace our own lockout file by what `change` makes of it; an empty list removes the file.
+
+    One edit at a time: a second waits for the first. Raises OSError.
+    """
+    from filelock import FileLock  # noqa: PLC0415 - only what changes the machine pays for it
+
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        documents = change(_read(path))
+        if documents:
+            atomic_write(path, json.dumps(documents, indent=2, ensure_ascii=False) + "\n")
+        else:
+            path.unlink(missing_ok=True)
 
 
 def local_now() -> datetime:

@@ -23,7 +23,7 @@ def write_profile(path: Path, profile: ProfileName | None) -> None:
             os.utime(path)
             return
     except (FileNotFoundError, UnicodeDecodeError):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     atomic_write(path, content)
 
 

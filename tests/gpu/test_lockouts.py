@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.core.gpu import LockoutText
@@ -15,6 +15,7 @@ from reconciler.gpu.lockouts import (
     parse_until,
     read,
     unknown_gpus,
+    without,
 )
 from tests.gpu.cards import GTX_1080_TI, RTX_5080, THREE
 
@@ -31,7 +32,9 @@ def source(content: object) -> LockoutText:
 def test_the_file_of_the_requirements() -> None:
     found = read(source({"lockout_gpus": ["0"], "reason": "Gaming session", "until": "2025-11-17T22:00:00Z"}))
     assert found == Lockouts(PATH, (GAMING,))
-    assert locked_gpus(found.entries, THREE, NOW) == {RTX_5080.uuid: "Gaming session"}
+    assert locked_gpus(found.entries, THREE, NOW) == {RTX_5080.uuid: "Gaming session, until 23:00"}
+    day_before = NOW - timedelta(days=1)
+    assert found.entries[0].why(day_before) == "Gaming session, until 23:00 on 2025-11-17"
 
 
 def test_a_lockout_ends_at_its_time_without_anybody_doing_anything() -> None:
@@ -112,6 +115,12 @@ def test_names_that_fit_no_gpu_are_told() -> None:
     assert unknown_gpus(lockouts, THREE, NOW) == ("7", "Radeon")
 
 
+def test_taking_one_gpu_out_leaves_the_other_and_drops_what_is_over() -> None:
+    over = Lockout(("1",), "over", NOW)
+    both = Lockout(("0", "GTX 1080 Ti"), "both")
+    assert without([GAMING, over, both], [RTX_5080], NOW) == (Lockout(("GTX 1080 Ti",), "both"),)
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -127,6 +136,7 @@ def test_ends_are_times_of_day_or_iso(text: str, expected: str) -> None:
     assert parse_until(text, NOW).isoformat() == expected
 
 
+@settings(deadline=None)
 @given(st.datetimes(timezones=st.just(UTC)), st.times())
 def test_a_time_of_day_is_the_next_one(after: datetime, clock) -> None:
     if after.year > 9998:
@@ -135,6 +145,7 @@ def test_a_time_of_day_is_the_next_one(after: datetime, clock) -> None:
     assert timedelta(0) < moment - after <= timedelta(days=1)
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["0", "GPU-0", "RTX 5080"]), min_size=1), st.text(max_size=20))
 def test_what_is_written_is_read_back(gpus: list[str], reason: str) -> None:
     lockout = Lockout(tuple(gpus), reason, NOW)

@@ -2,7 +2,7 @@
 
 import itertools
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.core.gpu import Gpu
@@ -92,12 +92,14 @@ def test_an_empty_name_fits_nothing() -> None:
     assert one((" ",)).faults[0].what == "profile p: no GPU here fits ' '"
 
 
+@settings(deadline=None)
 @given(st.permutations(THREE), st.permutations(PROFILES[ProfileName("max")]))
 def test_neither_order_changes_which_card_a_name_means(gpus: list[Gpu], names: list[str]) -> None:
     found = one(tuple(names), tuple(gpus))
     assert all(name in gpu.name for name, gpu in zip(names, found.gpus, strict=True))
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.sampled_from(["RTX", "5080", "3060", "GTX", "GPU-1", "Ti", "Arc"]), max_size=4),
     st.sets(st.sampled_from(THREE)),

@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.core.gpu import Gpu, GpuSurvey, GpuTrouble
@@ -108,6 +108,7 @@ def _swings(spells: Iterable[tuple[int, int]]) -> list[GpuSurvey]:
     return [survey for free, gaming in spells for survey in [FREE] * free + [GAMING] * gaming]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40)), min_size=1, max_size=60))
 def test_no_load_makes_the_profile_flap(spells: list[tuple[int, int]]) -> None:
     """However other work comes and goes: returns grow rare, up to one in a quarter of an hour."""
@@ -120,6 +121,7 @@ def test_no_load_makes_the_profile_flap(spells: list[tuple[int, int]]) -> None:
     assert changes(seen) <= 2 * len(returns) + 1
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from([0, 49, 50, 95, None]), st.sampled_from([0.5, 2.0, 2.1, 15.0])), max_size=80

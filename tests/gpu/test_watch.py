@@ -9,7 +9,7 @@ import pytest
 from reconciler.core.types import Bytes, ModelId, ProfileName, unit_name
 from reconciler.gpu.eligibility import OwnUse
 from reconciler.gpu.transition import RuntimeUse, transition
-from reconciler.host.lockout import own_path, write_lockouts
+from reconciler.host.lockout import edit_lockouts, own_path
 from reconciler.reconcile.gpu_watch import GpuView, GpuWatch
 from tests.gpu.cards import CPU_ONLY, MAX, MID, PROFILES
 from tests.support.nvml.standin import GIB, RTX_3060, RTX_5080, FakeGpus, FakeProcess
@@ -161,7 +161,8 @@ def test_a_lockout_that_is_over_is_ignored(gpus: FakeGpus, watch: GpuWatch, fore
 def test_our_own_and_foreign_lockouts_add_up(
     gpus: FakeGpus, watch: GpuWatch, foreign: Path, tmp_path: Path
 ) -> None:
-    write_lockouts(own_path(tmp_path), [{"lockout_gpus": [RTX_5080.uuid], "reason": "a", "until": None}])
+    ours = {"lockout_gpus": [RTX_5080.uuid], "reason": "a", "until": None}
+    edit_lockouts(own_path(tmp_path), lambda _: [ours])
     foreign.write_text(json.dumps({"lockout_gpus": [RTX_3060.uuid], "reason": "b"}))
     assert look(watch) == [CPU_ONLY]
 

@@ -2,14 +2,16 @@
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from reconciler.core.gpu import LockoutText
 from reconciler.core.types import ProfileName
-from reconciler.host.lockout import local_now, own_path, read_lockouts, write_lockouts
+from reconciler.host.lockout import edit_lockouts, local_now, own_path, read_lockouts
 from reconciler.host.profile_file import profile_path, read_profile, write_profile
 
 ENTRY = {"lockout_gpus": ["GPU-1"], "reason": "Gaming session", "until": None}
@@ -17,7 +19,7 @@ ENTRY = {"lockout_gpus": ["GPU-1"], "reason": "Gaming session", "until": None}
 
 def test_what_is_written_is_read_with_the_time_of_writing(tmp_path: Path) -> None:
     path = own_path(tmp_path / "state")
-    write_lockouts(path, [ENTRY])
+    edit_lockouts(path, lambda _: [ENTRY])
     (found,) = read_lockouts([path])
     assert json.loads(found.text or "") == [ENTRY]
     assert found.written is not None
@@ -27,10 +29,21 @@ def test_what_is_written_is_read_with_the_time_of_writing(tmp_path: Path) -> Non
 
 def test_the_last_lockout_takes_the_file_with_it(tmp_path: Path) -> None:
     path = own_path(tmp_path)
-    write_lockouts(path, [ENTRY])
-    write_lockouts(path, [])
+    edit_lockouts(path, lambda _: [ENTRY])
+    edit_lockouts(path, lambda _: [])
     assert read_lockouts([path]) == (LockoutText(str(path)),)
-    write_lockouts(path, [])
+    edit_lockouts(path, lambda _: [])
+
+
+def test_edits_do_not_lose_each_other(tmp_path: Path) -> None:
+    path = own_path(tmp_path)
+
+    def add(text: LockoutText) -> list[dict[str, Any]]:
+        return [*json.loads(text.text or "[]"), ENTRY]
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: edit_lockouts(path, add), range(40)))
+    assert len(json.loads(path.read_text())) == 40
 
 
 @pytest.mark.parametrize(
@@ -44,7 +57,7 @@ def test_a_file_that_is_no_text_is_a_problem(tmp_path: Path, content: bytes, pro
 
 def test_one_unreadable_file_does_not_hide_the_others(tmp_path: Path) -> None:
     good = own_path(tmp_path)
-    write_lockouts(good, [ENTRY])
+    edit_lockouts(good, lambda _: [ENTRY])
     bad, found = read_lockouts([tmp_path, good])
     assert bad.problem == "Is a directory"
     assert found.text
