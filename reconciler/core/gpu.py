@@ -79,11 +79,8 @@ class GpuCondition:
     """Of that GPU, where it was known by then."""
     hides: bool = False
     """The GPU (or, without an index, every GPU) may be well but is missing in the survey."""
-
-    @property
-    def is_fault(self) -> bool:
-        """False for a machine that simply has no NVIDIA driver installed."""
-        return self.trouble is not GpuTrouble.NO_LIBRARY
+    is_fault: bool = True
+    """False for what only costs a figure, and for a machine that simply has no NVIDIA driver installed."""
 
 
 @dataclass(frozen=True, slots=True)

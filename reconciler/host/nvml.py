@@ -9,12 +9,22 @@ from typing import Any
 
 from reconciler.core.gpu import Gpu, GpuCondition, GpuProcess, GpuSurvey, GpuTrouble
 from reconciler.core.types import Bytes
-from reconciler.host.nvml_errors import NOT_FOUND, UNSUPPORTED, meaning_of
+from reconciler.host.nvml_errors import NOTHING, UNSUPPORTED, meaning_of
 
 SURVEY_SECONDS = 10.0
 _MICROSECONDS = 1_000_000
 _UTILISATION_WINDOW_SECONDS = 2
 _INIT = "nvmlInitWithFlags"
+_FIGURES = frozenset(
+    {
+        "nvmlDeviceGetTemperature",
+        "nvmlDeviceGetPowerUsage",
+        "nvmlDeviceGetComputeRunningProcesses",
+        "nvmlDeviceGetGraphicsRunningProcesses",
+        "nvmlDeviceGetProcessUtilization",
+    }
+)
+"""Calls whose answers nothing rests on, or that others make up for."""
 
 _unfinished: list[threading.Thread] = []
 _unfinished_lock = threading.Lock()
@@ -59,7 +69,7 @@ def _survey() -> GpuSurvey:
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:
-        return GpuSurvey((), (_condition(_INIT, error.value, None, None, hides=True),))
+        return GpuSurvey((), (_condition(_INIT, error.value, hides=True),))
     try:
         return _Survey(pynvml).run()
     finally:
@@ -144,7 +154,7 @@ class _Survey:
         """The highest recent sample of each process; {} when nothing ran, None when it is not counted."""
         since = int((time.time() - _UTILISATION_WINDOW_SECONDS) * _MICROSECONDS)
         call = "nvmlDeviceGetProcessUtilization"
-        samples = self._optional(index, uuid, call, handle, since, not_found=())
+        samples = self._optional(index, uuid, call, handle, since, nothing=())
         if samples is None:
             return None
         highest: dict[int, int] = {}
@@ -156,7 +166,7 @@ class _Survey:
         try:
             return getattr(self._nvml, call)()
         except self._nvml.NVMLError as error:
-            self._conditions.append(_condition(call, error.value, None, None, hides=hides))
+            self._conditions.append(_condition(call, error.value, hides=hides))
             return None
 
     def _required(self, index: int, uuid: str | None, call: str, *arguments: Any) -> Any:
@@ -171,7 +181,7 @@ class _Survey:
         raise _FailedError
 
     def _optional(
-        self, index: int, uuid: str | None, call: str, *arguments: Any, not_found: tuple[()] | None = None
+        self, index: int, uuid: str | None, call: str, *arguments: Any, nothing: tuple[()] | None = None
     ) -> Any | None:
         """The answer, or None where the device does not have one.
 
@@ -183,9 +193,11 @@ class _Survey:
         except self._nvml.NVMLError as error:
             if error.value in UNSUPPORTED:
                 return None
-            if error.value == NOT_FOUND:
-                return not_found
-            condition = _condition(call, error.value, index, uuid, hides=uuid is None)
+            if error.value in NOTHING:
+                return nothing
+            condition = _condition(
+                call, error.value, index, uuid, hides=uuid is None, costs_little=call in _FIGURES
+            )
         self._conditions.append(condition)
         if condition.trouble.gone:
             raise _FailedError
@@ -193,11 +205,25 @@ class _Survey:
 
 
 def _condition(
-    call: str, code: int | None, index: int | None, uuid: str | None, *, hides: bool
+    call: str,
+    code: int | None,
+    index: int | None = None,
+    uuid: str | None = None,
+    *,
+    hides: bool,
+    costs_little: bool = False,
 ) -> GpuCondition:
     meaning = meaning_of(code)
     subject = "" if index is None else f"GPU {index}: "
-    message = f"{subject}{meaning.words} ({call})"
-    if index is not None and meaning.trouble.gone:
-        hides = False  # one card is known to be out of order; a lost card can also silence the whole library
-    return GpuCondition(meaning.trouble, call, message, meaning.hint, index, uuid, hides)
+    gone = index is not None and meaning.trouble.gone
+    return GpuCondition(
+        trouble=meaning.trouble,
+        call=call,
+        message=f"{subject}{meaning.words} ({call})",
+        hint=meaning.hint,
+        index=index,
+        uuid=uuid,
+        # One card is known to be out of order; without an index, a lost card has silenced the whole library.
+        hides=hides and not gone,
+        is_fault=gone or not (costs_little or meaning.trouble is GpuTrouble.NO_LIBRARY),
+    )

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from reconciler.core.gpu import GpuTrouble
 
-NOT_FOUND = 6
+NOTHING = frozenset({0, 6})
+"""NOT_FOUND; and SUCCESS, which the binding raises where a list that it asked for is empty."""
 UNSUPPORTED = frozenset({3, 13, 25, 26})
 """NOT_SUPPORTED by the device; FUNCTION_NOT_FOUND, ARGUMENT_VERSION_MISMATCH, DEPRECATED in this driver."""
 

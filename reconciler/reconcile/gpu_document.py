@@ -24,6 +24,7 @@ def view_document(view: GpuView, active: ProfileName | None) -> dict[str, Any]:
             if entry.holds_at(view.at)
         ],
         "conditions": [condition.document() for condition in view.conditions()],
+        "remarks": [one.message for one in view.survey.conditions if not one.is_fault],
     }
 
 

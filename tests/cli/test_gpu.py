@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,6 +104,7 @@ def test_json_has_every_figure(desk: Desk) -> None:
     }
     assert [one["state"] for one in document["profiles"]] == ["possible"] * 3
     assert document["conditions"] == []
+    assert document["remarks"] == []
 
 
 def test_a_lock_moves_the_profile_and_unlock_gives_it_back(desk: Desk) -> None:
@@ -212,6 +214,8 @@ def test_watching_tells_what_changes_and_ends_with_ctrl_c(tmp_path: Path) -> Non
         text=True,
     ) as watching:
         assert watching.stdout is not None
+        guard = threading.Timer(60, watching.kill)
+        guard.start()
         lines = (line.rstrip() for line in watching.stdout)
         assert next(lines) == "profile max"
         assert next(line for line in lines if line.startswith("cpu_only"))
@@ -224,3 +228,4 @@ def test_watching_tells_what_changes_and_ends_with_ctrl_c(tmp_path: Path) -> Non
         ]
         watching.send_signal(signal.SIGINT)
         assert watching.wait(timeout=20) != 0
+        guard.cancel()

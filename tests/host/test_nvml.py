@@ -156,6 +156,24 @@ def test_a_failing_process_list_leaves_the_gpu(gpus: FakeGpus, call: str, code: 
     assert [gpu.index for gpu in seen.gpus] == ([0, 2] if code in GONE else [0, 1, 2])
 
 
+def test_only_what_costs_more_than_a_figure_is_a_fault(gpus: FakeGpus) -> None:
+    gpus.fail("nvmlDeviceGetPowerUsage", 999, index=0)
+    gpus.fail("nvmlDeviceGetProcessUtilization", 4, index=0)
+    gpus.fail("nvmlDeviceGetUtilizationRates", 999, index=1)
+    gpus.fail("nvmlDeviceGetTemperature", 15, index=2)
+    assert [c.is_fault for c in nvml.survey().conditions] == [False, False, True, True]
+
+
+@pytest.mark.parametrize("code", [0, 6])
+def test_no_samples_of_processes_means_that_they_rest(gpus: FakeGpus, code: int) -> None:
+    """Drivers answer NOT_FOUND or an empty list, which the binding raises as its error "success"."""
+    gpus.change(0, processes=(FakeProcess(5, GIB),))
+    gpus.fail("nvmlDeviceGetProcessUtilization", code)
+    seen = nvml.survey()
+    assert [p.utilisation for p in seen.gpus[0].processes or ()] == [0]
+    assert seen.conditions == ()
+
+
 @pytest.mark.parametrize("code", TROUBLES)
 def test_a_failing_slice_of_a_card_is_hidden_not_lost(gpus: FakeGpus, code: int) -> None:
     card = FakeGpu("GPU-h100", "NVIDIA H100", 80 * GIB, 79 * GIB)
@@ -181,14 +199,14 @@ def test_every_condition_says_what_and_how_to_mend_it(gpus: FakeGpus) -> None:
 
 
 def test_a_driver_that_hangs_is_left_behind_and_seen_again_when_it_is_back(gpus: FakeGpus) -> None:
-    gpus.hang("nvmlDeviceGetUUID", 1, index=0)
-    begun = time.monotonic()
+    gpus.hang("nvmlDeviceGetUUID", index=0)
     seen = nvml.survey(timeout=0.1)
     assert seen.gpus == ()
     assert seen.conditions[0].trouble is GpuTrouble.TIMEOUT
     assert seen.may_be_hidden(RTX_5080.uuid)
-    assert nvml.survey(timeout=30.0).conditions[0].trouble is GpuTrouble.TIMEOUT
-    assert time.monotonic() - begun < 0.9, "a survey beside a hanging one answers at once"
+    begun = time.monotonic()
+    assert nvml.survey(timeout=60.0).conditions[0].trouble is GpuTrouble.TIMEOUT
+    assert time.monotonic() - begun < 30, "a survey beside a hanging one answers at once"
     gpus.mend()
     deadline = time.monotonic() + 10
     while not nvml.survey().gpus and time.monotonic() < deadline:

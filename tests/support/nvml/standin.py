@@ -76,8 +76,9 @@ class FakeGpus:
         self._faults["fail", call, index] = code
         self.write()
 
-    def hang(self, call: str, seconds: int, *, index: int = -1) -> None:
-        self._faults["hang", call, index] = seconds
+    def hang(self, call: str, *, index: int = -1) -> None:
+        """Until `mend` the call does not return."""
+        self._faults["hang", call, index] = 1
         self.write()
 
     def mend(self) -> None:
