@@ -129,7 +129,11 @@ def _chat(port: int, model: str) -> str:
 
 
 def _shut_down(output: Output, workspace: "Workspace") -> None:
+    """End the demo's own supervisord, and with it everything that it runs."""
+    from reconciler.host.supervisors.supervisord import SupervisordSupervisor  # noqa: PLC0415
     from reconciler.reconcile import session  # noqa: PLC0415
 
-    session.stop_everything(workspace.spec)
+    supervisor = session.open_folder(workspace.spec).supervisor
+    if isinstance(supervisor, SupervisordSupervisor):
+        supervisor.shut_down()
     _say(output, "everything is stopped")

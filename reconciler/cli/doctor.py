@@ -14,12 +14,18 @@ def command(context: Context) -> ExitCode:
 
     site = session.open_folder(Path(context.spec))
     findings = doctor.examine(site)
-    styles = {doctor.Verdict.OK: Style.GOOD, doctor.Verdict.WARN: Style.WARN, doctor.Verdict.MISSING: Style.BAD}
+    styles = {
+        doctor.Verdict.OK: Style.GOOD,
+        doctor.Verdict.WARN: Style.WARN,
+        doctor.Verdict.MISSING: Style.BAD,
+    }
 
     def text() -> str:
         lines = []
         for finding in findings:
-            lines.append(f"{paint(finding.verdict.ljust(7), styles[finding.verdict])} {finding.name}: {finding.detail}")
+            lines.append(
+                f"{paint(finding.verdict.ljust(7), styles[finding.verdict])} {finding.name}: {finding.detail}"
+            )
             if finding.hint:
                 lines.append(f"        mend: {finding.hint}")
         return "\n".join(lines)

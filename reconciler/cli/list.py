@@ -12,11 +12,12 @@ def command(context: Context) -> None:
     """List the models of the spec: version, size, profile and status."""
     from reconciler.reconcile import session  # noqa: PLC0415
     from reconciler.reconcile.catalogue import catalogue  # noqa: PLC0415
+    from reconciler.reconcile.site import open_site  # noqa: PLC0415
 
-    source = session.read_source(Path(context.spec), with_revision=False)
-    site = session.open_source(source)
+    spec = session.read_spec(Path(context.spec))
+    site = open_site(spec.settings, Path(context.spec))
     with site.state() as state:
-        entries = catalogue(source.spec, site, state)
+        entries = catalogue(spec, site, state)
     headers = ("ID", "VERSION", "SIZE", "PROFILE", "STATUS", "PINNED", "PURPOSE")
     context.output.document(
         {"models": [entry.document() for entry in entries]},

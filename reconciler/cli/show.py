@@ -30,14 +30,16 @@ def command(context: Context, *, model: str) -> None:
         raise UsageError(f"the spec has no model {model!r}", hint=hint)
     site = session.open_source(source)
     with site.state() as state:
-        found = details(source.spec, entry, site, state, session.facts(source.spec, site))
+        found = details(source.spec, entry, site, state, session.facts(source.spec, site, state))
     context.output.document(found.document(), lambda: _render(found))
 
 
 def _render(found: "Details") -> str:
     document: dict[str, Any] = found.document()
     heads = [(key.replace("_", " "), _words(document[key])) for key in ("id", "display_name", "purpose_tags")]
-    heads += [(key.replace("_", " "), _words(document[key])) for key in ("residency", "context_tokens", "parallel")]
+    heads += [
+        (key.replace("_", " "), _words(document[key])) for key in ("residency", "context_tokens", "parallel")
+    ]
     lines = [table(("", ""), heads).strip(), ""]
     lines.append(
         table(

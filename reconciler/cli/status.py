@@ -32,14 +32,14 @@ def command(context: Context) -> ExitCode:
     except ModelctlError as error:
         # A spec that cannot be read hides nothing: what was applied is still there to be looked at.
         fault = error
-        site = session.open_without_spec(folder)
+        site = session.open_folder(folder)
     with site.state() as state:
         if fault is None:
             try:
                 plan = session.plan(source, site, state, Request())
             except ModelctlError as error:
                 fault = error
-        found = status.look(site, state, plan, fault, session.gpus())
+        found = status.look(site, state, plan, fault, ())
     context.output.document(found.document(), lambda: _render(found))
     return ExitCode.OK if found.healthy and found.in_sync else ExitCode.UNHEALTHY
 

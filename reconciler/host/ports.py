@@ -29,7 +29,8 @@ def _listener(port: int) -> str:
     except psutil.AccessDenied:  # macOS tells root only
         return "another program"
     for connection in connections:
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+        address = tuple(connection.laddr)
+        if connection.status == psutil.CONN_LISTEN and address[1:2] == (port,) and connection.pid:
             try:
                 return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
             except psutil.Error:

@@ -27,7 +27,7 @@ def place(gpus: Sequence[Gpu], shares: Sequence[int] | None) -> Layout:
     environment = (("CUDA_VISIBLE_DEVICES", visible),)
     if not gpus:
         return Layout(("--device", "none"), environment)
-    flags = ("--gpu-layers", _ALL_LAYERS)
+    flags: tuple[str, ...] = ("--gpu-layers", _ALL_LAYERS)
     if shares is not None and len(gpus) > 1:
         flags = (*flags, "--split-mode", "layer", "--tensor-split", ",".join(map(str, shares)))
     return Layout(flags, environment)

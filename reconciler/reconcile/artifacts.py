@@ -16,7 +16,7 @@ from reconciler.kinds.artifact.plan import ArtifactPlan, plan_artifacts
 from reconciler.reconcile.executor import Handler
 from reconciler.reconcile.plan import Desired, Request
 from reconciler.reconcile.site import Site
-from reconciler.spec.model import Spec
+from reconciler.spec.model import Model, Spec, Version
 
 
 def plan_site_artifacts(site: Site, desired: Desired, request: Request) -> ArtifactPlan:
@@ -38,6 +38,11 @@ def artifact_handlers(site: Site) -> Mapping[tuple[str, Verb], Handler]:
 def stored_bytes(spec: Spec, site: Site) -> Mapping[ModelId, Bytes]:
     """Size of each model's current version; none while it is not in the store whole."""
     return observe.stored_bytes(_store(site), _current(spec))
+
+
+def version_bytes(site: Site, model: Model, version: Version) -> Bytes | None:
+    """Size of one version; None while it is not in the store whole."""
+    return observe.stored_bytes(_store(site), [wanted_version(model, version)]).get(model.model_id)
 
 
 def _current(spec: Spec) -> list[WantedVersion]:

@@ -56,7 +56,9 @@ def compile_spec(spec: Spec, revision: Revision, facts: Facts) -> Desired:
     return Desired(spec, revision, active.name, units, warnings=active.problems)
 
 
-def _unit(spec: Spec, model: Model, settings: ModelProfile, profile: ProfileName, facts: Facts) -> DesiredUnit:
+def _unit(
+    spec: Spec, model: Model, settings: ModelProfile, profile: ProfileName, facts: Facts
+) -> DesiredUnit:
     name = unit_name(model.id, profile)
     endpoint = _endpoint(name, settings, facts.places)
     files = artifact_paths(facts.places, model.model_id, model.current)

@@ -104,7 +104,9 @@ def _boot(site: Site) -> Iterator[Finding]:
             detail = "user units start at boot" if lingers else "user units start at login and stop at logout"
             yield Finding("boot", verdict, detail, None if lingers else f"loginctl enable-linger {user}")
         case SupervisorKind.PM2:
-            yield Finding("boot", Verdict.WARN, "PM2 must be started at boot", "pm2 startup, once, as it tells you")
+            yield Finding(
+                "boot", Verdict.WARN, "PM2 must be started at boot", "pm2 startup, once, as it tells you"
+            )
         case SupervisorKind.SYSTEMD | SupervisorKind.LAUNCHD:
             yield Finding("boot", Verdict.OK, f"{site.supervisor_kind} starts units at boot")
 
@@ -113,7 +115,9 @@ def _engine(site: Site) -> Iterator[Finding]:
     engine = site.engine
     detail = f"{engine.command[0]}: {engine.version}"
     if engine.build is not None and engine.build < _LEAST_BUILD:
-        yield Finding("engine", Verdict.WARN, f"{detail}, older than b{_LEAST_BUILD}", "install a newer llama.cpp")
+        yield Finding(
+            "engine", Verdict.WARN, f"{detail}, older than b{_LEAST_BUILD}", "install a newer llama.cpp"
+        )
     else:
         yield Finding("engine", Verdict.OK, detail)
 
@@ -135,6 +139,6 @@ def _gpus(site: Site) -> Iterator[Finding]:
         yield Finding("gpu", Verdict.OK, f"{gpu.name}, {format_bytes(gpu.total)}, {gpu.uuid}")
     for condition in seen.conditions:
         if condition.is_fault:
-            yield Finding("gpu", Verdict.WARN, condition.what, condition.hint)
+            yield Finding("gpu", Verdict.WARN, condition.message, condition.hint)
     if not seen.gpus:
         yield Finding("gpu", Verdict.OK, "none; models run on the CPU")

@@ -16,9 +16,8 @@ from reconciler.reconcile.desired import Facts, compile_spec
 from reconciler.reconcile.executor import Handler, Listener, Report, Result, execute
 from reconciler.reconcile.journal import Journal
 from reconciler.reconcile.observe import observe_units
-from reconciler.reconcile.profile import active_profile
 from reconciler.reconcile.plan import Commit, Request, make_plan
-from reconciler.reconcile.readiness import wait_ready
+from reconciler.reconcile.profile import active_profile
 from reconciler.reconcile.site import Site, open_site
 from reconciler.spec.load import load
 from reconciler.spec.model import Settings, Spec
@@ -47,6 +46,11 @@ def from_texts(folder: Path, texts: Mapping[str, str], revision: Revision) -> So
     return Source(folder, texts, revision, load(texts))
 
 
+def read_spec(folder: Path) -> Spec:
+    """Only what the work tree says, for commands that need no revision."""
+    return load(read_spec_folder(folder))
+
+
 def open_source(source: Source) -> Site:
     return open_site(source.spec.settings, source.folder)
 
@@ -54,7 +58,7 @@ def open_source(source: Source) -> Site:
 def open_folder(folder: Path) -> Site:
     """The site of a spec folder, for looking only: a spec that is missing or broken leaves the defaults."""
     try:
-        settings = load(read_spec_folder(folder)).settings
+        settings = read_spec(folder).settings
     except SpecError:
         settings = Settings()
     return open_site(settings, folder)
@@ -82,7 +86,7 @@ def facts(spec: Spec, site: Site, state: State) -> Facts:
 def apply(agreed: Plan, site: Site, state: State, listeners: Sequence[Listener] = ()) -> dict[str, Result]:
     """Do what the plan lists, in its order. The caller holds the lock."""
     site.make_folders()
-    units = UnitApplier(site.supervisor, state, wait_ready)
+    units = UnitApplier(site.supervisor, state)
     handlers: dict[tuple[str, Verb], Handler] = {
         **units.handlers(),
         **artifact_handlers(site),

@@ -12,12 +12,14 @@ from reconciler.core.errors import ModelctlError, SpecError, SpecErrors
 from reconciler.core.inventory import OwnedUnit
 from reconciler.core.plan import Plan, Revision
 from reconciler.core.units import UnitState, UnitStatus
-from reconciler.host.health import is_ready
+from reconciler.host.health import Health
+from reconciler.host.health import look as look_at
 from reconciler.host.processes import resident_bytes
 from reconciler.host.state import State
 from reconciler.reconcile.site import Site
 
 _PROBES_AT_ONCE = 32
+_PROBE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,11 @@ class Status:
 
 
 def look(
-    site: Site, state: State, plan: Plan | None, fault: ModelctlError | None, gpus: Sequence[dict[str, Any]]
+    site: Site,
+    state: State,
+    plan: Plan | None,
+    fault: ModelctlError | None,
+    gpus: Sequence[dict[str, Any]],
 ) -> Status:
     """Ask the supervisor and every runtime. `plan` is what would be done now; None when it cannot be made."""
     owned = state.units()
@@ -104,7 +110,7 @@ def _runtime(unit: OwnedUnit, status: UnitStatus, *, supervised: bool) -> Runtim
         version=unit.version,
         profile=unit.profile,
         state=status.state.value,
-        ready=alive and is_ready(parse_endpoint(unit.endpoint)),
+        ready=alive and look_at(parse_endpoint(unit.endpoint), timeout=_PROBE_SECONDS) is Health.READY,
         endpoint=unit.endpoint,
         pid=status.pid,
         restarts=status.restarts,

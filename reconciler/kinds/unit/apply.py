@@ -5,22 +5,24 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from reconciler.core.endpoint import parse_endpoint
 from reconciler.core.errors import ModelctlError, SupervisorError, UnhealthyError
 from reconciler.core.inventory import OwnedUnit
 from reconciler.core.operations import Operation, Verb
 from reconciler.core.types import UnitName
 from reconciler.core.units import UnitState
 from reconciler.host.files import atomic_write, sync_folder
+from reconciler.host.health import wait_ready
 from reconciler.host.state import State
 from reconciler.host.supervisors.base import Supervisor
 from reconciler.kinds.unit.plan import KIND
 from reconciler.kinds.unit.types import UnitChange, UnitNames
 
 Report = Callable[[Operation, Exception | None], None]
-WaitReady = Callable[[UnitChange, Callable[[], bool]], None]
-"""Returns once the unit answered with a token, else raises UnhealthyError; asks whether it still lives."""
-
 _CHECKS_AT_ONCE = 32
+_CRASHES_THAT_SETTLE_IT = 2
+"""One crash may be an accident of the moment, a second says that it will not come up."""
+_TRYING = (UnitState.RUNNING, UnitState.STARTING, UnitState.RESTARTING)
 _LOG_TAIL_LINES = 12
 _UNIT_MODE = 0o644
 
@@ -31,7 +33,6 @@ class UnitApplier:
 
     supervisor: Supervisor
     state: State
-    wait_ready: WaitReady
 
     def handlers(self) -> Mapping[tuple[str, Verb], Callable[[Sequence[Operation], Report], None]]:
         return {
@@ -92,7 +93,7 @@ class UnitApplier:
     def _prove(self, change: UnitChange) -> None:
         unit = change.unit
         try:
-            self.wait_ready(change, lambda: self._lives(unit.name))
+            self._await(change)
         except UnhealthyError as error:
             failure = _with_log(error, self._tail(unit.name))
             self.state.put_unit(replace(unit, started_hash=unit.config_hash, failure=failure.what))
@@ -101,8 +102,22 @@ class UnitApplier:
             replace(unit, started_hash=unit.config_hash, ready_hash=unit.config_hash, failure=None)
         )
 
-    def _lives(self, name: UnitName) -> bool:
-        return self.supervisor.observe([name])[name].state is not UnitState.FAILED
+    def _await(self, change: UnitChange) -> None:
+        """Until it answered with a token. One that keeps crashing has failed long before its deadline."""
+        unit = change.unit
+        before = self.supervisor.observe([unit.name])[unit.name].restarts
+
+        def alive() -> bool:
+            status = self.supervisor.observe([unit.name])[unit.name]
+            return status.state in _TRYING and status.restarts - before < _CRASHES_THAT_SETTLE_IT
+
+        wait_ready(
+            parse_endpoint(unit.endpoint),
+            deadline_seconds=change.ready_seconds,
+            alive=alive,
+            alias=unit.model,
+            embedding=change.embedding,
+        )
 
     def _tail(self, name: UnitName) -> Sequence[str]:
         try:
@@ -120,7 +135,7 @@ class UnitApplier:
         self._put(replace(unit, started_hash=None, ready_hash=None, failure=failure))
         self.supervisor.reload([unit.name], [])
         self.supervisor.restart([unit.name])
-        self.wait_ready(change, lambda: self._lives(unit.name))
+        self._await(change)
         self.state.put_unit(
             replace(unit, started_hash=unit.config_hash, ready_hash=unit.config_hash, failure=failure)
         )
