@@ -7,8 +7,8 @@ from datetime import datetime
 from pathlib import Path
 
 from reconciler.core.conditions import Condition
-from reconciler.core.errors import SupervisorError
-from reconciler.core.gpu import GpuSurvey
+from reconciler.core.errors import ModelctlError, SupervisorError
+from reconciler.core.gpu import Gpu, GpuSurvey
 from reconciler.core.types import ProfileName
 from reconciler.gpu.eligibility import Limits, OwnUse
 from reconciler.gpu.lockouts import Lockout, Lockouts, locked_gpus, read, unknown_gpus
@@ -122,6 +122,24 @@ def watched_profile(site: Site, profiles: Mapping[ProfileName, Sequence[str]]) -
     """
     profile, age = read_profile(profile_path(Path(site.places.state)))
     return profile if profile in profiles and age < TRUSTED_SECONDS else None
+
+
+def gpus_of(view: GpuView, profile: ProfileName) -> tuple[Gpu, ...]:
+    """The GPUs of a profile that holds, in its order.
+
+    Raises ModelctlError when one of them cannot be told: a profile can hold although a fresh process cannot
+    see its GPUs, and a unit rendered without them would take a healthy runtime to the CPU.
+    """
+    held = next(one for one in view.selection.profiles if one.profile == profile)
+    for fault in held.faults:
+        hiding = next((one for one in view.survey.conditions if one.hides), None)
+        if hiding is None:
+            raise ModelctlError(fault.what, hint=fault.hint)
+        raise ModelctlError(
+            f"profile {profile} is active, but its GPUs cannot be seen: {hiding.message}", hint=hiding.hint
+        )
+    known = {one.gpu.uuid: one.gpu for one in view.selection.gpus}
+    return tuple(known[uuid] for uuid in held.gpus)
 
 
 def own_use(site: Site, state: State) -> OwnUse:

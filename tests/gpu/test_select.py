@@ -108,7 +108,7 @@ def _swings(spells: Iterable[tuple[int, int]]) -> list[GpuSurvey]:
     return [survey for free, gaming in spells for survey in [FREE] * free + [GAMING] * gaming]
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40)), min_size=1, max_size=60))
 def test_no_load_makes_the_profile_flap(spells: list[tuple[int, int]]) -> None:
     """However other work comes and goes: returns grow rare, up to one in a quarter of an hour."""

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.core.errors import ModelctlError
 from reconciler.core.types import Bytes, ModelId, ProfileName, unit_name
 from reconciler.gpu.eligibility import OwnUse
 from reconciler.gpu.transition import RuntimeUse, transition
 from reconciler.host.lockout import edit_lockouts, own_path
-from reconciler.reconcile.gpu_watch import GpuView, GpuWatch
+from reconciler.reconcile.gpu_watch import GpuView, GpuWatch, gpus_of
 from tests.gpu.cards import CPU_ONLY, MAX, MID, PROFILES
 from tests.support.nvml.standin import GIB, RTX_3060, RTX_5080, FakeGpus, FakeProcess
 
@@ -180,6 +181,24 @@ def test_a_lockout_of_no_gpu_here_is_told(gpus: FakeGpus, watch: GpuWatch, forei
     foreign.write_text('{"lockout_gpus": ["RTX 4090"]}')
     (condition,) = watch.look().conditions()
     assert (condition.reason, "RTX 4090" in condition.message) == ("LockoutUnknown", True)
+
+
+def test_gpus_that_do_not_show_are_those_that_were_seen_last(gpus: FakeGpus, watch: GpuWatch) -> None:
+    look(watch)
+    gpus.fail("nvmlInitWithFlags", 18)
+    view = watch.look()
+    assert [gpu.uuid for gpu in gpus_of(view, MAX)] == [gpu.uuid for gpu in gpus.gpus]
+    assert [gpu.uuid for gpu in gpus_of(view, MID)] == [gpu.uuid for gpu in gpus.gpus[1:]]
+
+
+def test_a_fresh_process_does_not_take_a_profile_without_its_gpus(gpus: FakeGpus, tmp_path: Path) -> None:
+    """After an update of the driver: what runs is well, and must not be rendered anew for the CPU."""
+    gpus.fail("nvmlInitWithFlags", 18)
+    view = GpuWatch(PROFILES, (), active=MAX).look()
+    assert view.selection.active == MAX
+    with pytest.raises(ModelctlError, match="profile max is active, but its GPUs cannot be seen: the NVIDIA"):
+        gpus_of(view, MAX)
+    assert gpus_of(view, CPU_ONLY) == ()
 
 
 def test_profiles_may_change_between_looks(gpus: FakeGpus, watch: GpuWatch) -> None:
