@@ -63,3 +63,10 @@ class Supervisor(Protocol):
 
     def log(self, name: UnitName, *, lines: int, follow: bool) -> Iterator[str]:
         """The last `lines` log lines without line ends, then, when following, each new one as it comes."""
+
+
+class CrashLoopSupervisor(Supervisor, Protocol):
+    """One that restarts for ever by itself; the guard counts for it and makes it give up."""
+
+    def give_up(self, name: UnitName) -> None:
+        """Stop the unit so that it shows as failed until someone starts it on purpose."""

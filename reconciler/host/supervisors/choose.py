@@ -6,7 +6,7 @@ from pathlib import Path
 
 from reconciler.core.errors import SupervisorError
 from reconciler.core.units import SupervisorKind
-from reconciler.host.supervisors.base import Supervisor
+from reconciler.host.supervisors.base import CrashLoopSupervisor, Supervisor
 
 
 def open_supervisor(kind: SupervisorKind, *, state_directory: Path) -> Supervisor:
@@ -19,8 +19,35 @@ def open_supervisor(kind: SupervisorKind, *, state_directory: Path) -> Superviso
             from reconciler.host.supervisors.supervisord import SupervisordSupervisor  # noqa: PLC0415
 
             return SupervisordSupervisor(state_directory / "supervisord")
+        case SupervisorKind.SYSTEMD:
+            from reconciler.host.supervisors.systemd import Scope, SystemdSupervisor  # noqa: PLC0415
+
+            return SystemdSupervisor(Scope.SYSTEM, Path("/etc/systemd/system"), state_directory)
+        case SupervisorKind.SYSTEMD_USER:
+            from reconciler.host.supervisors.systemd import (  # noqa: PLC0415
+                Scope,
+                SystemdSupervisor,
+                user_unit_directory,
+            )
+
+            return SystemdSupervisor(Scope.USER, user_unit_directory(), state_directory)
+        case SupervisorKind.PM2 | SupervisorKind.LAUNCHD:
+            return open_crash_loop_supervisor(kind, state_directory)
+
+
+def open_crash_loop_supervisor(kind: SupervisorKind, state_directory: Path) -> CrashLoopSupervisor:
+    """The adapter for a supervisor that needs the guard to notice crash loops."""
+    match kind:
+        case SupervisorKind.PM2:
+            from reconciler.host.supervisors.pm2 import Pm2Supervisor  # noqa: PLC0415
+
+            return Pm2Supervisor(state_directory)
+        case SupervisorKind.LAUNCHD:
+            from reconciler.host.supervisors.launchd import LaunchdSupervisor  # noqa: PLC0415
+
+            return LaunchdSupervisor(state_directory)
         case _:
-            raise SupervisorError(f"no adapter for {kind}")
+            raise SupervisorError(f"{kind} notices crash loops by itself")
 
 
 def detect() -> SupervisorKind:

@@ -250,21 +250,9 @@ class SupervisordSupervisor:
 
     def _end_orphans(self) -> None:
         """End what a killed supervisord left behind: it holds the ports that the next one's programs need."""
-        import psutil  # noqa: PLC0415 - only after a crash
+        from reconciler.host.supervisors.orphans import end_orphans  # noqa: PLC0415 - only after a crash
 
-        url = f"unix://{self._socket}"
-        orphans: list[psutil.Process] = []
-        for process in psutil.process_iter():
-            try:
-                if process.environ().get("SUPERVISOR_SERVER_URL") == url and process.ppid() == 1:
-                    orphans.append(process)
-                    process.terminate()
-            except psutil.Error:
-                continue
-        _, alive = psutil.wait_procs(orphans, timeout=10)
-        for process in alive:
-            process.kill()
-        psutil.wait_procs(alive, timeout=10)
+        end_orphans("SUPERVISOR_SERVER_URL", f"unix://{self._socket}")
         try:
             self._socket.unlink(missing_ok=True)
         except OSError as error:

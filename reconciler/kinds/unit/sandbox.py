@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from reconciler.core.units import GpuAccess, UnitDefinition
 
 _HOMES = ("/home/", "/root/", "/run/user/")
+_TEMPORARY = ("/tmp/", "/var/tmp/")  # noqa: S108 - recognised, not used
 _DEVICES = {
     GpuAccess.NONE: (),
     GpuAccess.NVIDIA: (
@@ -20,10 +21,12 @@ _DEVICES = {
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """`devices` are systemd device groups; `homes` tells whether a needed path lies in somebody's home."""
+    """`homes` and `temporary` tell whether a needed path lies in somebody's home or below /tmp."""
 
     devices: tuple[str, ...]
+    """Device groups for DeviceAllow=; empty: none but the harmless ones."""
     homes: bool
+    temporary: bool
 
 
 def of(definition: UnitDefinition) -> Sandbox:
@@ -37,4 +40,5 @@ def of(definition: UnitDefinition) -> Sandbox:
     return Sandbox(
         devices=_DEVICES[definition.gpu],
         homes=any(f"{path}/".startswith(_HOMES) for path in needed),
+        temporary=any(f"{path}/".startswith(_TEMPORARY) for path in needed),
     )
