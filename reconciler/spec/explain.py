@@ -8,13 +8,12 @@ import yaml
 
 from reconciler.core.errors import Location, SpecError
 from reconciler.spec.locate import Event, Lines, parse_events
-
-MAXIMUM_DEPTH = 64
-"""Of mappings and lists in each other. The spec's own shape needs 8: deeper is always an error."""
+from reconciler.spec.syntax import MAXIMUM_DEPTH
 
 _AT = re.compile(r" at line (\d+) column (\d+)")
 _LARGE_NUMBER = re.compile(r"invalid type: integer `(-?\d+)`")
 _NEEDS_QUOTES = "put the value in quotes"
+_TOO_DEEP = f"more than {MAXIMUM_DEPTH} mappings and lists stand in each other"
 _TAB = "a tab cannot indent YAML"
 _LINE_UP = "indent it like the lines that it belongs to, with spaces"
 
@@ -74,6 +73,19 @@ def explain(file: str, text: str, reason: str) -> SpecError:
         if found_alias is not None:
             return found_alias
     return _from_reader(file, reason)
+
+
+def too_deep(file: str, text: str) -> SpecError | None:
+    """The first mapping or list below the bound; None when there is none, or the text is no YAML."""
+    depth = 0
+    try:
+        for event in parse_events(text):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAXIMUM_DEPTH:
+                return SpecError(_TOO_DEEP, where=Location(file, *Lines(text).position(_start(event))))
+    except yaml.YAMLError:
+        return None
+    return None
 
 
 def too_many_aliased(file: str, text: str, limit: int) -> SpecError | None:
@@ -153,7 +165,7 @@ def _check_node(event: Event, opened: list[_Open], anchors: set[str], fault: Fau
         if event.anchor not in anchors:
             raise fault(at, f"no anchor `&{event.anchor}` stands before this alias", _NEEDS_QUOTES)
     if isinstance(event, yaml.CollectionStartEvent) and len(opened) == MAXIMUM_DEPTH:
-        raise fault(at, f"more than {MAXIMUM_DEPTH} mappings and lists stand in each other")
+        raise fault(at, _TOO_DEEP)
 
 
 def _check_key(event: Event, parent: _Open, lines: Lines, fault: Fault) -> None:

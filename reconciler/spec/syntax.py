@@ -9,11 +9,15 @@ import ryaml
 from reconciler.core.errors import Location, SpecError
 from reconciler.core.limits import MAXIMUM_SPEC_FILE
 
+MAXIMUM_DEPTH = 64
+"""Of mappings and lists in each other. The spec's own shape is closed and eight deep."""
+
 MAXIMUM_ALIASED_NODES = 200_000
 """Values that the aliases of one file may repeat, all together."""
 
 _UNREADABLE = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 """What YAML 1.2 section 5.1 forbids: control characters and, unescaped, the byte order mark."""
+_BRACKET = re.compile(r"[\[\]{}]")
 _ANCHOR = re.compile(r"&([A-Za-z0-9_-]+)")
 _ALIAS = re.compile(r"\*([A-Za-z0-9_-]+)")
 
@@ -40,8 +44,8 @@ def parse(file: str, text: str) -> Document:
             where=Location(file),
             hint="spread its models over several files of the folder",
         )
-    if _may_have_aliases(text):
-        _guard_aliases(file, text)
+    _guard_depth(file, text)
+    _guard_aliases(file, text)
     try:
         data = ryaml.loads(text)  # type: ignore[attr-defined]  # its stubs do not re-export
     except ValueError as error:
@@ -68,14 +72,30 @@ def _guard_characters(file: str, text: str) -> None:
     )
 
 
-def _may_have_aliases(text: str) -> bool:
-    """Whether a name stands both behind a `&` and a `*`; without that there can be no alias to expand."""
-    if "&" not in text or "*" not in text:
-        return False
-    return not set(_ANCHOR.findall(text)).isdisjoint(_ALIAS.findall(text))
+def _guard_depth(file: str, text: str) -> None:
+    """Brackets in each other cost libyaml, and so the reader, the square of their depth.
+
+    What looks deep may be a prompt full of brackets: the events tell, and stop at the bound.
+    """
+    depth = deepest = 0
+    for bracket in _BRACKET.findall(text):
+        depth = depth + 1 if bracket in "[{" else max(depth - 1, 0)
+        deepest = max(depth, deepest)
+    if deepest <= MAXIMUM_DEPTH:
+        return
+    from reconciler.spec.explain import too_deep  # noqa: PLC0415 - only suspicious texts need it
+
+    fault = too_deep(file, text)
+    if fault is not None:
+        raise fault
 
 
 def _guard_aliases(file: str, text: str) -> None:
+    """An alias needs a name that stands both behind a `&` and a `*`."""
+    if "&" not in text or "*" not in text:
+        return
+    if set(_ANCHOR.findall(text)).isdisjoint(_ALIAS.findall(text)):
+        return
     from reconciler.spec.explain import too_many_aliased  # noqa: PLC0415 - only aliases need it
 
     fault = too_many_aliased(file, text, MAXIMUM_ALIASED_NODES)
