@@ -1,5 +1,6 @@
 """A folder with a spec in Git, a store and tiny models, and modelctl run in it as a person would."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -24,8 +25,8 @@ class Model:
     version: str = "v1"
     context: int = 512
     extra: str = ""
-    sources: dict[str, str] = field(default_factory=dict)
-    """Version → source; every version that the spec lists."""
+    files: dict[str, Path] = field(default_factory=dict)
+    """Version → its GGUF; every version that the spec lists."""
 
 
 @dataclass
@@ -47,17 +48,17 @@ class Workspace:
     def store(self) -> Path:
         return self.root / "store"
 
-    def gguf(self, name: str, answer: str) -> str:
-        """Write a tiny model that gives `answer`; returns its source."""
+    def gguf(self, name: str, answer: str) -> Path:
+        """Write a tiny model that gives `answer`."""
         path = self.root / "files" / f"{name}.gguf"
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(tiny_model(answer))
-        return f"file://{path}"
+        return path
 
     def add(self, name: str, answer: str | None = None, **values: Any) -> Model:
         """A model with one version, served on a free port."""
-        source = self.gguf(f"{name}-v1", answer or f"I am {name}, version 1.")
-        model = Model(name, values.pop("port", None) or free_ports(1)[0], sources={"v1": source}, **values)
+        path = self.gguf(f"{name}-v1", answer or f"I am {name}, version 1.")
+        model = Model(name, values.pop("port", None) or free_ports(1)[0], files={"v1": path}, **values)
         self.models.append(model)
         return model
 
@@ -79,7 +80,9 @@ class Workspace:
         self.git(*who, "commit", "--quiet", "--allow-empty", "--message", message)
 
     def git(self, *arguments: str) -> str:
-        done = subprocess.run(("git", "-C", self.root, *arguments), capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            ("git", "-C", self.root, *arguments), capture_output=True, text=True, check=True
+        )
         return done.stdout.strip()
 
     def env(self) -> dict[str, str]:
@@ -117,14 +120,25 @@ class Workspace:
         return {row["model"]: row for row in self.json("status")["runtimes"]}
 
     def up(self) -> None:
-        """Write, pull, commit what pull resolved, and apply."""
+        """Write, commit, and apply."""
         self.write()
-        self.pull()
         self.ok("apply", "--yes")
 
-    def pull(self) -> None:
-        self.ok("pull")
-        self.commit("pulled")
+    def edit(self, model: str, before: str, after: str, *, commit: bool = True) -> None:
+        """Change the first place of `before` in one model's entry."""
+        path = self.spec / "models.yaml"
+        head, mark, rest = path.read_text().partition(f"- id: {model} ")
+        assert before in rest, f"{before!r} is not in the entry of {model}"
+        path.write_text(head + mark + rest.replace(before, after, 1))
+        if commit:
+            self.commit("edit")
+
+    def drop(self, model: str) -> None:
+        """Take one model's entry out, and commit."""
+        path = self.spec / "models.yaml"
+        head, _, rest = path.read_text().partition(f"  - id: {model} ")
+        path.write_text(head + rest.partition("\n  - id: ")[2])
+        self.commit("drop")
 
 
 def chat(port: int, text: str = "Who are you?", timeout: float = 20) -> str:
@@ -133,13 +147,14 @@ def chat(port: int, text: str = "Who are you?", timeout: float = 20) -> str:
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/v1/chat/completions", body, {"Content-Type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=timeout) as answer:
+    with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310 - always http, see above
         return str(json.load(answer)["choices"][0]["message"]["content"])
 
 
 def _entry(model: Model) -> str:
     versions = "".join(
-        f"      - version_id: {version}\n        gguf_url: {source}\n" for version, source in model.sources.items()
+        f"      - version_id: {version}\n        gguf_url: file://{path}\n        sha256: {_sha256(path)}\n"
+        for version, path in model.files.items()
     )
     return (
         f"  - id: {model.id}  # the model {model.id}\n"
@@ -149,3 +164,7 @@ def _entry(model: Model) -> str:
         f"{model.extra}"
         f"    profiles:\n      cpu_only: {{port: {model.port}}}\n"
     )
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
