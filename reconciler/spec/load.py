@@ -24,14 +24,14 @@ def load(texts: Mapping[str, str]) -> Spec:
         spec = Spec.model_validate(merged.data)
     except ValidationError as error:
         from reconciler.spec.places import located, raise_all  # noqa: PLC0415 - only errors need positions
-        from reconciler.spec.words import word  # noqa: PLC0415
+        from reconciler.spec.words import word  # noqa: PLC0415 - likewise
 
         faults = word(error.errors(include_url=False), merged.data)
         raise_all(located(merged, faults))
         raise
     faults = check(spec)
     if faults:
-        from reconciler.spec.places import located, raise_all  # noqa: PLC0415
+        from reconciler.spec.places import located, raise_all  # noqa: PLC0415 - likewise
 
         raise_all(located(merged, faults))
     return spec

@@ -42,7 +42,7 @@ _PATTERNS = {
     SHA256_PATTERN: ("no sha256, which is 64 lower-case hexadecimal digits", _PULL),
     REVISION_PATTERN: ("no commit, which is 40 lower-case hexadecimal digits", _PULL),
     PORTS_PATTERN: ("no range of ports", "write the first and the last, as in 8601-8699"),
-    LINE_PATTERN: ("not one line of text", "write it in one line, without control characters"),
+    LINE_PATTERN: ("no line of text", "write one line without control characters, or remove it"),
     FLAG_PATTERN: ("no flag name", "flags are written without dashes: `flash-attn`"),
 }
 _CHOICE = re.compile(r"'([^']*)'")
@@ -119,7 +119,7 @@ def _word(case: _Case) -> Fault:
         return _wrong_kind(case)
     if kind in _BOUNDS:
         words, bound = _BOUNDS[kind]
-        return Fault(case.path, f"{case.name} must be {words} {case.error['ctx'][bound]}, not {case.shown}")
+        return Fault(case.path, f"{case.name} must be {words} {case.error['ctx'][bound]:g}, not {case.shown}")
     return _SENTENCES.get(kind, _as_it_is)(case)
 
 
