@@ -26,6 +26,9 @@ class Settings:
     swa_full: bool = False
     kv_offload: bool = True
     flash_attention: bool = True
+    op_offload: bool = True
+    """GPUs compute long prompts with experts that lie in RAM, which takes room for one such tensor. RPC
+    devices do not."""
     outputs: int | None = None
     """Most tokens of a batch whose logits are wanted; None: all of them, the worst case. A server that only
     generates wants one per slot."""

@@ -123,11 +123,11 @@ def _kinds(number: int, layers: int, base: str) -> tuple[str, str]:
     return base, "q6_k" if larger else base
 
 
-def _attention(width: int, q: int, k: int, v: int, kind: str, kind_v: str) -> Iterator[Entry]:
+def _attention(width: int, q: int, kv: int, kind: str, kind_v: str) -> Iterator[Entry]:
     yield "attn_norm.weight", [width], "f32"
     yield "attn_q.weight", [width, q], kind
-    yield "attn_k.weight", [width, k], kind
-    yield "attn_v.weight", [width, v], kind_v
+    yield "attn_k.weight", [width, kv], kind
+    yield "attn_v.weight", [width, kv], kind_v
     yield "attn_output.weight", [q, width], kind
 
 
@@ -170,7 +170,7 @@ def _dense(
 ) -> Shape:
     def layer(number: int) -> Iterator[Entry]:
         kind, larger = _kinds(number, layers, base)
-        yield from _attention(width, heads * head, heads_kv * head, heads_kv * head, kind, larger)
+        yield from _attention(width, heads * head, heads_kv * head, kind, larger)
         if bias:
             yield "attn_q.bias", [heads * head], "f32"
             yield "attn_k.bias", [heads_kv * head], "f32"
@@ -204,7 +204,7 @@ def _dense(
 def qwen3_moe(name: str, layers: int, width: int, ff: int, heads: int) -> Shape:
     def layer(number: int) -> Iterator[Entry]:
         kind, larger = _kinds(number, layers, "q4_k")
-        yield from _attention(width, heads * 128, 512, 512, kind, larger)
+        yield from _attention(width, heads * 128, 512, kind, larger)
         yield "attn_q_norm.weight", [128], "f32"
         yield "attn_k_norm.weight", [128], "f32"
         yield "ffn_norm.weight", [width], "f32"
@@ -232,7 +232,7 @@ def qwen3_moe(name: str, layers: int, width: int, ff: int, heads: int) -> Shape:
 
 def gemma3_12b() -> Shape:
     def layer(number: int) -> Iterator[Entry]:
-        yield from _attention(3840, 4096, 2048, 2048, "q4_0", "q4_0")
+        yield from _attention(3840, 4096, 2048, "q4_0", "q4_0")
         yield from _feed_forward(3840, 15360, "q4_0", "q4_0")
         for norm, size in (
             ("attn_q_norm", 256),
@@ -325,7 +325,7 @@ def gpt_oss_20b() -> Shape:
     width, experts = 2880, 32
 
     def layer(number: int) -> Iterator[Entry]:
-        yield from _attention(width, 4096, 512, 512, "q8_0", "q8_0")
+        yield from _attention(width, 4096, 512, "q8_0", "q8_0")
         for name, size in (("q", 4096), ("k", 512), ("v", 512), ("output", width)):
             yield f"attn_{name}.bias", [size], "f32"
         yield "post_attention_norm.weight", [width], "f32"
@@ -365,7 +365,7 @@ def granite_4_small() -> Shape:
 
     def layer(number: int) -> Iterator[Entry]:
         if number in attention:
-            yield from _attention(width, 4096, 1024, 1024, "q4_k", "q4_k")
+            yield from _attention(width, 4096, 1024, "q4_k", "q4_k")
         else:
             yield "attn_norm.weight", [width], "f32"
             yield "ssm_in.weight", [width, 2 * inner + 2 * 128 + 128], "q4_k"
@@ -411,7 +411,11 @@ def qwen3_next_80b() -> Shape:
 
     def layer(number: int) -> Iterator[Entry]:
         if (number + 1) % 4 == 0:
-            yield from _attention(width, 8192, 512, 512, "q4_k", "q4_k")
+            yield "attn_norm.weight", [width], "f32"
+            yield "attn_q.weight", [width, 8192], "q4_k"  # heads and their gates
+            yield "attn_k.weight", [width, 512], "q4_k"
+            yield "attn_v.weight", [width, 512], "q4_k"
+            yield "attn_output.weight", [4096, width], "q4_k"
             yield "attn_q_norm.weight", [256], "f32"
             yield "attn_k_norm.weight", [256], "f32"
         else:
@@ -428,11 +432,6 @@ def qwen3_next_80b() -> Shape:
         yield from _experts(width, 512, 512, "q4_k", "q4_k")
         yield "ffn_gate_inp_shexp.weight", [width], "f32"
         yield from _shared_expert(width, 512, "q4_k")
-
-    # The attention output takes the heads without their gates.
-    def fixed(number: int) -> Iterator[Entry]:
-        for name, dims, kind in layer(number):
-            yield (name, [4096, width], kind) if name == "attn_output.weight" else (name, dims, kind)
 
     return _model(
         "qwen3-next-80b",
@@ -457,7 +456,7 @@ def qwen3_next_80b() -> Shape:
         },
         vocabulary=151936,
         width=width,
-        layer=fixed,
+        layer=layer,
     )
 
 

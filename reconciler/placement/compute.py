@@ -1,0 +1,140 @@
+"""How large the buffers for intermediate results are, per device."""
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from reconciler.core.types import Bytes
+from reconciler.placement.arena import Tape
+from reconciler.placement.graph import Block, Experts, Step, add_block, add_experts_alone
+
+_NOTHING = Bytes(0)
+PIPELINE_COPIES = 4
+"""`GGML_SCHED_MAX_COPIES`: inputs exist that often where several devices work on successive batches."""
+_F32 = 4
+_POSITIONS = 5
+"""i32 positions and i64 cache rows for keys and values, in units of four bytes per token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """The successive blocks that one device computes."""
+
+    blocks: tuple[Block, ...]
+    first: bool
+    """It begins with the token embeddings."""
+    last: bool
+    """It ends with the logits."""
+    copies: int
+    width: int
+    vocabulary: int
+    mask_cells: tuple[int, ...]
+    """Cells that each attention mask spans: one for the full cache, one for the window's."""
+    borrowed: Bytes = _NOTHING
+    """Room for weights that lie in RAM and are copied here for long prompts."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Inputs:
+    entry: int
+    normed: int | None
+    """What the device before has computed of the first block already."""
+    masks: tuple[int, ...]
+
+
+@lru_cache(maxsize=4096)
+def segment_bytes(segment: Segment, step: Step) -> Bytes:
+    """Size of the compute buffer for these blocks."""
+    tape = Tape()
+    width = step.bytes(segment.width)
+    inputs = _add_inputs(tape, segment, step, width)
+    if segment.borrowed:
+        tape.hold(segment.borrowed)
+    entry, normed = inputs.entry, inputs.normed
+    if segment.last and not segment.first and segment.copies == 1 and _has_state(segment):
+        # Where a graph with recurrent layers enters a device midway, its states were seen to end up above
+        # everything else, so that the logits find no room below.
+        body = segment_bytes(replace(segment, last=False), step)
+        return Bytes(body + segment.vocabulary * step.outputs * _F32)
+    for index, block in enumerate(segment.blocks):
+        last = segment.last and index == len(segment.blocks) - 1
+        entry = add_block(tape, block, step, entry, masks=inputs.masks, last=last, normed=normed)
+        normed = None
+    if segment.last:
+        final = segment.width * step.outputs * _F32
+        if not segment.blocks:
+            entry = tape.add(final, entry)
+        tape.add(segment.vocabulary * step.outputs * _F32, tape.add(final, entry, in_place=True))
+    else:
+        tape.add(0, entry, tape.add(width, entry))  # the next device's norm has no weights, so it runs here
+    return tape.peak()
+
+
+@lru_cache(maxsize=1024)
+def host_bytes(
+    width: int, mask_cells: tuple[int, ...], copies: int, step: Step, experts: tuple[Experts, ...]
+) -> Bytes:
+    """Size of the host's buffer when the devices compute all but `experts`, one entry per kind.
+
+    It looks up the embeddings and holds what the devices copy: positions, masks, rows of images. Beside
+    experts, masks count as held to the end: some graphs use them late.
+    """
+    tape = Tape()
+    take = tape.hold if copies > 1 or experts else tape.input
+    embedding = step.bytes(width)
+    tape.hold(embedding)
+    sent = [take(embedding)]
+    for _ in range(copies - 1):
+        tape.hold(2 * embedding)
+    for _ in range(copies):
+        sent.append(take(len(mask_cells) * step.bytes(_POSITIONS)))
+        sent += [take(_mask_bytes(cells, step)) for cells in mask_cells]
+    sent += [tape.add(embedding), tape.add(embedding)]
+    tape.add(0, *sent)
+    for kind in experts:
+        tape.add(0, add_experts_alone(tape, kind, step, width))
+    return tape.peak()
+
+
+def representative(blocks: tuple[Block, ...]) -> tuple[Block, ...]:
+    """Fewer blocks with the same peak: each sequence of two kinds is kept twice, further ones add nothing."""
+    kept: list[Block] = []
+    seen: dict[tuple[Block | None, Block], int] = {}
+    before: Block | None = None
+    for block in blocks:
+        pair = (before, block)
+        seen[pair] = seen.get(pair, 0) + 1
+        if seen[pair] <= 2:  # noqa: PLR2004 - once more than once, so that fragmentation settles
+            kept.append(block)
+        before = block
+    return tuple(kept)
+
+
+def _has_state(segment: Segment) -> bool:
+    return any(block.recurrence is not None for block in segment.blocks)
+
+
+def _mask_bytes(cells: int, step: Step) -> int:
+    """Flash attention takes its mask in f16."""
+    return cells * step.tokens * (2 if step.flash_attention else _F32)
+
+
+def _add_inputs(tape: Tape, segment: Segment, step: Step, width: int) -> _Inputs:
+    """Memory that is there before the first operation, in the scheduler's order."""
+    take = tape.hold if segment.copies > 1 else tape.input
+
+    def copies(size: int) -> int:
+        return [take(size) for _ in range(segment.copies)][0]  # noqa: RUF015 - all are taken, one is used
+
+    if segment.first:
+        mixed, looked_up, entry = copies(width), copies(width), copies(width)
+    else:
+        normed = copies(width)
+    copies(step.bytes(_POSITIONS))
+    masks = tuple(copies(_mask_bytes(cells, step)) for cells in segment.mask_cells)
+    if segment.first:
+        # Rows of text and of images are mixed in a buffer that nothing frees.
+        tape.add(width, mixed)
+        tape.add(0, looked_up)
+        return _Inputs(entry, None, masks)
+    entry = copies(width)
+    return _Inputs(entry, tape.add(width, normed, in_place=True), masks)

@@ -1,0 +1,369 @@
+"""The computation of one block as llama.cpp builds it, reduced to what takes memory.
+
+Sizes come from the tensors of the block, so architectures that share their parts need no rule of their own.
+Names of operations in comments are ggml's; those that work in place leave no trace here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from reconciler.gguf.header import Tensor
+from reconciler.placement.architecture import Architecture, Cache
+from reconciler.placement.arena import Tape
+
+_F32 = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Experts:
+    count: int
+    used: int
+    width: int
+    gated: bool
+    biased: bool
+    """Selection has a bias of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeedForward:
+    """`width` 0: the block has none."""
+
+    width: int
+    gated: bool
+    fused: bool
+    """Gate and up projection are one matrix."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Widths in elements per token. `latent` 0: keys and values as usual."""
+
+    query: int
+    key: int
+    value: int
+    output: int
+    heads: int
+    gated: bool
+    fused: bool
+    rotate_keys: bool
+    rotate_values: bool
+    latent: int
+    rope: int
+    query_rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recurrence:
+    """`projection` and `channels` per token, `state` elements per sequence."""
+
+    projection: int
+    channels: int
+    inner: int
+    heads: int
+    state: int
+    convolution: int
+    delta: bool
+    """A gated delta net rather than a scan."""
+    key: int
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What one block computes; equal blocks need equal memory."""
+
+    width: int
+    attention: Attention | None
+    recurrence: Recurrence | None
+    experts: Experts | None
+    shared_expert: FeedForward
+    feed_forward: FeedForward
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of computation: tokens at once, sequences among them, wanted logits."""
+
+    tokens: int
+    sequences: int
+    outputs: int
+    flash_attention: bool
+    cells: int
+
+    def bytes(self, per_token: int) -> int:
+        return per_token * self.tokens * _F32
+
+
+def describe_block(
+    architecture: Architecture,
+    number: int,
+    tensors: Mapping[str, Tensor],
+    *,
+    rotate_keys: bool,
+    rotate_values: bool,
+) -> Block:
+    layer = architecture.layers[number]
+    attention = None
+    if "attn_output.weight" in tensors or layer.cache is not Cache.NONE:
+        attention = _attention(
+            architecture, number, tensors, rotate_keys=rotate_keys, rotate_values=rotate_values
+        )
+    return Block(
+        width=architecture.width,
+        attention=attention,
+        recurrence=_recurrence(architecture, tensors) if layer.recurrent else None,
+        experts=_experts(architecture, tensors),
+        shared_expert=_feed_forward(tensors, "_shexp"),
+        feed_forward=_feed_forward(tensors, ""),
+    )
+
+
+def _rows(tensors: Mapping[str, Tensor], name: str) -> int:
+    """Width of what this matrix yields; 0 when there is none."""
+    tensor = tensors.get(f"{name}.weight")
+    return tensor.dims[1] if tensor is not None and len(tensor.dims) > 1 else 0
+
+
+def _attention(
+    architecture: Architecture,
+    number: int,
+    tensors: Mapping[str, Tensor],
+    *,
+    rotate_keys: bool,
+    rotate_values: bool,
+) -> Attention:
+    layer = architecture.layers[number]
+    rank = architecture.latent_rank if "attn_k_b.weight" in tensors else 0
+    output = tensors.get("attn_output.weight")
+    query = _rows(tensors, "attn_q") or _rows(tensors, "attn_q_b") or layer.heads * layer.key_length
+    values = output.dims[0] if output is not None else layer.heads * layer.value_length
+    return Attention(
+        query=query,
+        key=layer.key_width,
+        value=layer.value_width,
+        output=values,
+        heads=layer.heads,
+        gated=not rank and query == 2 * values,
+        fused="attn_qkv.weight" in tensors,
+        rotate_keys=rotate_keys and not rank and layer.key_length % 64 == 0,
+        rotate_values=rotate_values and not rank and layer.value_length % 64 == 0,
+        latent=rank,
+        rope=layer.key_length - rank if rank else 0,
+        query_rank=_rows(tensors, "attn_q_a"),
+    )
+
+
+def _recurrence(architecture: Architecture, tensors: Mapping[str, Tensor]) -> Recurrence:
+    state = architecture.state
+    projection = _rows(tensors, "ssm_in") or _rows(tensors, "attn_qkv") or _rows(tensors, "shortconv.in_proj")
+    inner = state.inner or architecture.width
+    return Recurrence(
+        projection=projection or 4 * architecture.width,
+        channels=state.channels or inner,
+        inner=inner,
+        heads=state.time_step_rank or 1,
+        state=state.recurrence,
+        convolution=state.convolution,
+        delta="ssm_ba.weight" in tensors or "ssm_beta.weight" in tensors,
+        key=max(0, state.channels - inner) // 2,
+    )
+
+
+def _experts(architecture: Architecture, tensors: Mapping[str, Tensor]) -> Experts | None:
+    down = tensors.get("ffn_down_exps.weight")
+    if down is None:
+        return None
+    gated = "ffn_gate_exps.weight" in tensors or "ffn_gate_up_exps.weight" in tensors
+    biased = "exp_probs_b.bias" in tensors
+    return Experts(architecture.experts, max(1, architecture.experts_used), down.dims[0], gated, biased)
+
+
+def _feed_forward(tensors: Mapping[str, Tensor], suffix: str) -> FeedForward:
+    down = tensors.get(f"ffn_down{suffix}.weight")
+    if down is None:
+        return FeedForward(0, gated=False, fused=False)
+    width = down.dims[0]
+    fused = _rows(tensors, f"ffn_up{suffix}") == 2 * width
+    return FeedForward(width, gated=f"ffn_gate{suffix}.weight" in tensors, fused=fused)
+
+
+def add_block(
+    tape: Tape,
+    block: Block,
+    step: Step,
+    entry: int,
+    *,
+    masks: tuple[int, ...],
+    last: bool,
+    normed: int | None = None,
+) -> int:
+    """Put one block's operations on the tape; returns its result.
+
+    `last`: only the tokens whose logits are wanted go on. `normed`: the entry, normalised already elsewhere.
+    """
+    width = step.bytes(block.width)
+    if normed is None:
+        normed = tape.add(width, entry)  # RMS_NORM; the entry is still needed for the residual
+    mixed = normed
+    if block.recurrence is not None:
+        mixed = _add_recurrence(tape, block.recurrence, step, normed, width)
+    if block.attention is not None:
+        attended = tape.add(width, _add_attention(tape, block.attention, step, normed, masks))
+        mixed = attended if mixed == normed else tape.add(width, mixed, attended, in_place=True)
+    if last:
+        width = step.outputs * block.width * _F32
+        step = Step(step.outputs, step.sequences, step.outputs, step.flash_attention, step.cells)
+        mixed, entry = tape.add(width, mixed), tape.add(width, entry)  # GET_ROWS
+    residual = tape.add(width, mixed, entry, in_place=True)
+    return _add_feed_forward(tape, block, step, residual, width)
+
+
+def _add_attention(tape: Tape, attention: Attention, step: Step, normed: int, masks: tuple[int, ...]) -> int:
+    if attention.latent:
+        return _add_latent_attention(tape, attention, step, normed, masks)
+    gate = None
+    if attention.fused:
+        fused = tape.add(step.bytes(attention.query + attention.key + attention.value), normed)
+        query = tape.add(step.bytes(attention.query), fused)
+        value = fused
+        key = tape.add(step.bytes(attention.key), fused)
+    else:
+        query = tape.add(step.bytes(attention.query), normed)
+        if attention.gated:
+            gate = query
+            query = tape.add(step.bytes(attention.output), gate)
+        value = tape.add(step.bytes(attention.value), normed)
+        key = tape.add(step.bytes(attention.key), normed)
+    if attention.rotate_keys:
+        query = tape.add(step.bytes(attention.output if attention.gated else attention.query), query)
+        key = tape.add(step.bytes(attention.key), key)
+    if attention.rotate_values:
+        value = tape.add(step.bytes(attention.value), value)
+    tape.add(0, key)  # SET_ROWS into the cache
+    tape.add(0, value)
+    attended = _add_attend(tape, attention, step, query, masks)
+    if attention.rotate_values:
+        attended = tape.add(step.bytes(attention.output), attended)
+    if gate is not None:
+        opened = tape.add(step.bytes(attention.output), gate)
+        attended = tape.add(step.bytes(attention.output), attended, opened, in_place=True)
+    return attended
+
+
+def _add_attend(tape: Tape, attention: Attention, step: Step, query: int, masks: tuple[int, ...]) -> int:
+    if step.flash_attention:
+        return tape.add(step.bytes(attention.output), query, *masks)
+    scores = tape.add(step.bytes(step.cells * attention.heads), query, *masks)
+    weighted = tape.add(step.bytes(attention.output), scores)
+    return tape.add(step.bytes(attention.output), weighted)  # CONT
+
+
+def _add_latent_attention(
+    tape: Tape, attention: Attention, step: Step, normed: int, masks: tuple[int, ...]
+) -> int:
+    """DeepSeek's: queries are multiplied into the compressed space, keys alone are kept."""
+    rank, rope, heads = attention.latent, attention.rope, attention.heads
+    source = normed
+    if attention.query_rank:
+        source = tape.add(step.bytes(attention.query_rank), normed)
+    query = tape.add(step.bytes(attention.query), source)
+    absorbed = tape.add(step.bytes(heads * rank), query)
+    turned = tape.add(step.bytes(heads * rope), query)
+    query = tape.add(step.bytes(heads * (rank + rope)), absorbed, turned)  # CONCAT
+    compressed = tape.add(step.bytes(rank + rope), normed)
+    value = tape.add(step.bytes(rank), compressed)
+    key_rope = tape.add(step.bytes(rope), compressed)
+    key = tape.add(step.bytes(rank + rope), value, key_rope)
+    tape.add(0, key)
+    if step.flash_attention:
+        attended = tape.add(step.bytes(heads * rank), query, *masks)
+    else:
+        scores = tape.add(step.bytes(step.cells * heads), query, *masks)
+        attended = tape.add(step.bytes(heads * rank), scores)
+    opened = tape.add(step.bytes(attention.output), attended)
+    return tape.add(step.bytes(attention.output), opened)  # CONT
+
+
+def _add_recurrence(tape: Tape, recurrence: Recurrence, step: Step, normed: int, width: int) -> int:
+    per_sequence = step.sequences * _F32
+    channels = step.bytes(recurrence.channels)
+    inner = step.bytes(recurrence.inner)
+    if recurrence.delta:
+        history = tape.add(recurrence.convolution * per_sequence, normed)
+        projected = tape.add(step.bytes(recurrence.projection), normed)
+        joined = tape.add(channels + recurrence.convolution * per_sequence, history, projected)  # CONCAT
+        tape.add(0, joined)
+        state = tape.add(recurrence.state * per_sequence, normed)  # GET_ROWS of the states
+        convolved = tape.add(channels, joined)  # SSM_CONV
+        query = tape.add(inner, tape.add(step.bytes(recurrence.key), convolved))  # norm, then REPEAT
+        key = tape.add(inner, tape.add(step.bytes(recurrence.key), convolved))
+        gates = tape.add(step.bytes(2 * recurrence.heads), normed)
+        out = tape.add(inner + recurrence.state * per_sequence, query, key, convolved, gates, state)
+        tape.add(0, out)
+        normalised = tape.add(inner, out)
+        gate = tape.add(inner, normed)
+        return tape.add(width, tape.add(inner, normalised, gate, in_place=True))
+    projected = tape.add(step.bytes(recurrence.projection), normed)
+    joined = tape.add(channels + recurrence.convolution * per_sequence, projected)
+    tape.add(0, joined)
+    convolved = tape.add(channels, joined)
+    times = tape.add(step.bytes(recurrence.heads), projected)
+    scanned = tape.add(inner + recurrence.state * per_sequence, convolved, times)  # SSM_SCAN
+    tape.add(0, scanned)
+    gate = tape.add(inner, projected)  # CONT
+    skipped = tape.add(inner, convolved)
+    summed = tape.add(inner, scanned, skipped, in_place=True)
+    return tape.add(width, tape.add(inner, gate, summed))  # SWIGLU, then the projection
+
+
+def _add_feed_forward(tape: Tape, block: Block, step: Step, residual: int, width: int) -> int:
+    normed = tape.add(width, residual)
+    result: int | None = None
+    if block.experts is not None:
+        result = _add_experts(tape, block.experts, step, normed, width)
+    for part in (block.shared_expert, block.feed_forward):
+        if part.width:
+            own = _add_dense(tape, part, step, normed, width)
+            result = own if result is None else tape.add(width, result, own, in_place=True)
+    return residual if result is None else tape.add(width, result, residual, in_place=True)
+
+
+def _add_dense(tape: Tape, part: FeedForward, step: Step, normed: int, width: int) -> int:
+    inner = step.bytes(part.width)
+    if part.fused:
+        return tape.add(width, tape.add(inner, tape.add(2 * inner, normed)))
+    if part.gated:
+        gate = tape.add(inner, normed)
+        return tape.add(width, tape.add(inner, gate, tape.add(inner, normed)))
+    return tape.add(width, tape.add(inner, normed))
+
+
+def add_experts_alone(tape: Tape, experts: Experts, step: Step, width: int) -> int:
+    """The experts of one block on a device that computes nothing else of it."""
+    normed = tape.add(step.bytes(width))
+    chosen = tape.add(step.bytes(experts.count))
+    weights = tape.add(step.bytes(experts.used))
+    return _add_chosen_experts(tape, experts, step, (normed, chosen, weights), step.bytes(width))
+
+
+def _add_experts(tape: Tape, experts: Experts, step: Step, normed: int, width: int) -> int:
+    chances = tape.add(step.bytes(experts.count), normed)
+    ranked = tape.add(step.bytes(experts.count), chances) if experts.biased else chances
+    chosen = tape.add(step.bytes(experts.count), ranked)  # ARGSORT
+    weights = tape.add(step.bytes(experts.used), chances, chosen)
+    return _add_chosen_experts(tape, experts, step, (normed, chosen, weights), width)
+
+
+def _add_chosen_experts(
+    tape: Tape, experts: Experts, step: Step, operands: tuple[int, int, int], width: int
+) -> int:
+    normed, chosen, weights = operands
+    inner = step.bytes(experts.width * experts.used)
+    gate = tape.add(inner, normed, chosen)
+    if experts.gated:
+        gate = tape.add(inner, gate, tape.add(inner, normed, chosen))
+    spread = tape.add(width * experts.used, gate, chosen)
+    spread = tape.add(width * experts.used, spread, weights, in_place=True)
+    total = tape.add(width, spread, spread)
+    for _ in range(experts.used - 2):
+        total = tape.add(width, total, spread, in_place=True)
+    return total

@@ -1,0 +1,182 @@
+"""How many bytes a runtime takes on each device and in RAM, before it is started."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from reconciler.core.types import Bytes
+from reconciler.gguf.header import GgufHeader
+from reconciler.placement.architecture import Architecture, Cache, read_architecture
+from reconciler.placement.compute import (
+    PIPELINE_COPIES,
+    Segment,
+    host_bytes,
+    representative,
+    segment_bytes,
+)
+from reconciler.placement.graph import Block, FeedForward, Step, describe_block
+from reconciler.placement.kv import cache_bytes
+from reconciler.placement.settings import Settings
+from reconciler.placement.weights import Weights, block_tensors, read_weights
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What placement needs to know of a model; read once per file."""
+
+    architecture: Architecture
+    weights: Weights
+    blocks: tuple[Block, ...]
+    rotated_blocks: tuple[tuple[Block, ...], ...] = field(repr=False)
+    """`blocks` with rotated keys, values, both: what quantised caches need."""
+
+    @property
+    def slots(self) -> int:
+        """Layers as `-ngl` and `-ts` count them: all blocks and the output."""
+        return len(self.architecture.layers) + 1
+
+
+def read_model_figures(header: GgufHeader) -> Model:
+    """Reduce a header to the figures that placement works with; FormatError where it is no language model."""
+    architecture = read_architecture(header)
+    tensors = [block_tensors(header, number) for number in range(len(architecture.layers))]
+    variants = [
+        tuple(
+            describe_block(architecture, number, tensors[number], rotate_keys=keys, rotate_values=values)
+            for number in range(architecture.running_layers)
+        )
+        for keys, values in ((False, False), (True, False), (False, True), (True, True))
+    ]
+    return Model(architecture, read_weights(header, architecture), variants[0], tuple(variants))
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Where the layers go: the first `cpu` blocks stay on the CPU, then each device takes its share.
+
+    Shares count the output as one more layer, as `-ts` does; without devices everything is on the CPU.
+    """
+
+    cpu: int
+    devices: tuple[int, ...]
+    expert_layers_on_cpu: int = 0
+    """Of the first so many blocks the experts stay in RAM (`-ncmoe`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceMemory:
+    model: Bytes
+    context: Bytes
+    compute: Bytes
+
+    @property
+    def total(self) -> Bytes:
+        return Bytes(self.model + self.context + self.compute)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryReport:
+    devices: tuple[DeviceMemory, ...]
+    host: DeviceMemory
+    """RAM; `model` is mapped from the file and can be dropped by the kernel, unlike the rest."""
+    cache_ram: Bytes
+    """What the server may keep of finished prompts, on top."""
+    exact: bool
+    """False: the architecture is not known, so caches follow the general formula."""
+
+    @property
+    def total(self) -> Bytes:
+        return Bytes(self.host.total + sum(device.total for device in self.devices))
+
+
+def estimate(model: Model, settings: Settings, split: Split) -> MemoryReport:
+    """Bytes per device for this split. ValueError when the split does not cover the model's layers."""
+    if split.cpu + sum(split.devices) != model.slots:
+        raise ValueError(f"a split of {split} does not cover {model.slots} layers")
+    owners = _owners(model, split)
+    caches = cache_bytes(model.architecture, settings)
+    weights = [0] * (len(split.devices) + 1)
+    context = [0] * (len(split.devices) + 1)
+    for number, owner in enumerate(owners[:-1]):
+        layer = model.weights.layers[number]
+        experts_owner = -1 if number < split.expert_layers_on_cpu else owner
+        weights[owner] += layer.shared
+        weights[experts_owner] += layer.experts
+        context[owner if settings.kv_offload else -1] += caches[number]
+    weights[-1] += model.weights.input
+    weights[owners[-1]] += model.weights.output - (model.weights.tied if owners[-1] == -1 else 0)
+    compute = _compute(model, settings, split, owners)
+    places = [
+        DeviceMemory(Bytes(weights[index]), Bytes(context[index]), compute[index])
+        for index in range(len(weights))
+    ]
+    return MemoryReport(tuple(places[:-1]), places[-1], settings.cache_ram, model.architecture.exact)
+
+
+def _owners(model: Model, split: Split) -> list[int]:
+    """The device of each layer and of the output; -1 is the CPU."""
+    owners = [-1] * split.cpu
+    for device, count in enumerate(split.devices):
+        owners += [device] * count
+    return owners if split.devices else [-1] * model.slots
+
+
+def _compute(model: Model, settings: Settings, split: Split, owners: Sequence[int]) -> list[Bytes]:
+    architecture = model.architecture
+    used = [device for device, count in enumerate(split.devices) if count]
+    pipelined = (
+        len(split.devices) > 1 and split.cpu == 0 and split.expert_layers_on_cpu == 0 and settings.kv_offload
+    )
+    copies = PIPELINE_COPIES if pipelined else 1
+    step = Step(
+        tokens=settings.step_tokens,
+        sequences=settings.parallel,
+        outputs=min(settings.step_tokens, settings.outputs or settings.step_tokens),
+        flash_attention=settings.flash_attention,
+        cells=settings.cells,
+    )
+    masks = _mask_cells(architecture, settings)
+    blocks = _blocks(model, settings)
+    result = [Bytes(0)] * (len(split.devices) + 1)
+    for owner in {*used, -1}:
+        mine = [number for number in range(len(blocks)) if owners[number] == owner]
+        lent = [number for number in mine if number < split.expert_layers_on_cpu and owner != -1]
+        stripped = set() if settings.op_offload else set(lent)
+        own = tuple(_without_experts(blocks[i]) if i in stripped else blocks[i] for i in mine)
+        borrowed = max((model.weights.layers[number].largest_expert for number in lent), default=Bytes(0))
+        last = owners[-1] == owner
+        if not own and not last:
+            continue
+        segment = Segment(
+            blocks=representative(own),
+            first=bool(own) and owners[0] == owner,
+            last=last,
+            copies=copies,
+            width=architecture.width,
+            vocabulary=architecture.vocabulary,
+            mask_cells=masks,
+            borrowed=borrowed if settings.op_offload else Bytes(0),
+        )
+        result[owner] = segment_bytes(segment, step)
+    if owners[0] != -1:
+        left = blocks[: split.expert_layers_on_cpu]
+        experts = tuple(dict.fromkeys(block.experts for block in left if block.experts is not None))
+        result[-1] = max(result[-1], host_bytes(architecture.width, masks, copies, step, experts))
+    return result
+
+
+def _blocks(model: Model, settings: Settings) -> tuple[Block, ...]:
+    return model.rotated_blocks[settings.type_k.quantised + 2 * settings.type_v.quantised]
+
+
+def _without_experts(block: Block) -> Block:
+    return replace(block, experts=None, feed_forward=FeedForward(0, gated=False, fused=False))
+
+
+def _mask_cells(architecture: Architecture, settings: Settings) -> tuple[int, ...]:
+    kinds = {layer.cache for layer in architecture.layers[: architecture.running_layers]}
+    cells = []
+    if Cache.FULL in kinds:
+        cells.append(settings.cells)
+    if Cache.WINDOW in kinds:
+        cells.append(settings.window_cells(architecture.window))
+    return tuple(cells)

@@ -1,0 +1,206 @@
+"""llama.cpp's own accounting beside ours, over real shapes, contexts, cache types and splits.
+
+`python -m tests.placement.oracle` measures the whole matrix and writes its table into docs/memory-model.md.
+"""
+
+import argparse
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.gguf.types import tensor_type
+from reconciler.placement.memory import MemoryReport, Model, Split, estimate, read_model_figures
+from reconciler.placement.settings import Settings
+from tests.placement import shapes
+from tests.support.engines import ggml_rpc_server, rpc_llama_fit_params
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "memory-model.md"
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+CONTEXTS = (4096, 32768, 131072)
+CACHE_TYPES = ("f16", "q8_0", "q4_0")
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Case:
+    context: int
+    cache: str
+    parallel: int
+    layout: str
+    split: Split
+
+
+@dataclass(frozen=True)
+class Row:
+    """One device (or the host, `device` -1) of one case; sizes in MiB as llama.cpp prints them."""
+
+    shape: str
+    case: Case
+    device: int
+    ours: tuple[int, int, int]
+    theirs: tuple[int, int, int]
+
+    @property
+    def error(self) -> float:
+        """Ours over theirs, in percent of theirs."""
+        return 100 * (sum(self.ours) - sum(self.theirs)) / max(1, sum(self.theirs))
+
+
+def layouts(model: Model) -> Iterator[tuple[str, Split]]:
+    slots = model.slots
+    third = slots // 3
+    yield "CPU", Split(slots, ())
+    yield "1 device", Split(0, (slots,))
+    yield "2 devices", Split(0, (third, slots - third))
+    yield "3 devices", Split(0, (third, third, slots - 2 * third))
+    yield "CPU + 1", Split(third, (slots - third,))
+    yield "CPU + 2", Split(third, (third, slots - 2 * third))
+    if model.architecture.experts:
+        yield "experts on CPU", Split(0, (slots,), expert_layers_on_cpu=third)
+
+
+def cases(model: Model, contexts: Iterable[int], caches: Iterable[str]) -> Iterator[Case]:
+    caches = tuple(caches)
+    for context in contexts:
+        for cache in caches:
+            for layout, split in layouts(model):
+                yield Case(context, cache, 4 if cache == "q8_0" else 1, layout, split)
+
+
+def ask(path: Path, case: Case, servers: Sequence[str]) -> list[tuple[int, int, int]]:
+    """Model, context and compute in MiB per device, the host last, as llama.cpp counts them."""
+    split = case.split
+    command = [str(rpc_llama_fit_params()), "-m", str(path), "-fitp", "on", "--no-repack"]
+    command += ["-c", str(case.context), "-np", str(case.parallel), "-ctk", case.cache, "-ctv", case.cache]
+    if split.devices:
+        command += ["-ngl", str(sum(split.devices)), "-ts", ",".join(map(str, split.devices))]
+        command += ["--rpc", ",".join(servers[: len(split.devices)])]
+    if split.expert_layers_on_cpu:
+        command += ["-ncmoe", str(split.expert_layers_on_cpu)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    lines = [line.split() for line in done.stdout.splitlines()]
+    found = [line for line in lines if line and line[0].startswith(("RPC", "Host"))]
+    assert len(found) == len(split.devices) + 1, done.stdout
+    return [(int(line[1]), int(line[2]), int(line[3])) for line in found]
+
+
+def ours(model: Model, case: Case) -> list[tuple[int, int, int]]:
+    settings = Settings(
+        case.context,
+        parallel=case.parallel,
+        type_k=tensor_type(case.cache),
+        type_v=tensor_type(case.cache),
+        op_offload=False,
+    )
+    report: MemoryReport = estimate(model, settings, case.split)
+    return [
+        (part.model // MIB, part.context // MIB, part.compute // MIB)
+        for part in (*report.devices, report.host)
+    ]
+
+
+def compare(name: str, model: Model, path: Path, case: Case, servers: Sequence[str]) -> list[Row]:
+    pairs = list(zip(ours(model, case), ask(path, case, servers), strict=True))
+    return [
+        Row(name, case, index if index < len(pairs) - 1 else -1, own, their)
+        for index, (own, their) in enumerate(pairs)
+    ]
+
+
+def measure(
+    folder: Path,
+    servers: Sequence[str],
+    *,
+    names: Iterable[str] = shapes.NAMES,
+    contexts: Iterable[int] = CONTEXTS,
+    caches: Iterable[str] = CACHE_TYPES,
+) -> list[Row]:
+    contexts, caches = tuple(contexts), tuple(caches)
+    rows: list[Row] = []
+    for name in names:
+        path = shapes.write(shapes.shape(name), folder)
+        model = read_model_figures(shapes.header(path))
+        for case in cases(model, contexts, caches):
+            rows += compare(name, model, path, case, servers)
+    return rows
+
+
+@contextmanager
+def rpc_servers(count: int, *, seconds: float = 20.0) -> Iterator[tuple[str, ...]]:
+    """So many llama.cpp devices on the loopback, without a GPU."""
+    with ExitStack() as stack:
+        addresses = []
+        for _ in range(count):
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                port = probe.getsockname()[1]
+            server = subprocess.Popen(
+                [str(ggml_rpc_server()), "-H", "127.0.0.1", "-p", str(port), "-d", "CPU"],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            stack.callback(server.wait)
+            stack.callback(server.terminate)
+            _wait_for(port, server, time.monotonic() + seconds)
+            addresses.append(f"127.0.0.1:{port}")
+        yield tuple(addresses)
+
+
+def _wait_for(port: int, server: "subprocess.Popen[bytes]", deadline: float) -> None:
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            assert server.poll() is None, f"ggml-rpc-server ended with {server.returncode}"
+            assert time.monotonic() < deadline, "ggml-rpc-server does not listen"
+            time.sleep(0.01)
+        else:
+            return
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Per model and layout the largest errors of any single device's total, in percent."""
+    names = list(dict.fromkeys(row.shape for row in rows))
+    columns = list(dict.fromkeys(row.case.layout for row in rows))
+    lines = [f"| model | {' | '.join(columns)} |", f"| --- |{' --- |' * len(columns)}"]
+    for name in names:
+        cells = [
+            _cell([row.error for row in rows if row.shape == name and row.case.layout == column])
+            for column in columns
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cell(errors: list[float]) -> str:
+    return f"{min(0.0, *errors):+.1f} … {max(0.0, *errors):+.1f}" if errors else ""
+
+
+def written(document: str, content: str) -> str:
+    """The document with `content` between its markers."""
+    before, rest = document.split(BEGIN)
+    return f"{before}{BEGIN}\n{content}\n{END}{rest.split(END)[1]}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--show", action="store_true", help="print each device's error too, write nothing")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, rpc_servers(3) as servers:
+        rows = measure(Path(folder), servers)
+    if options.show:
+        for row in rows:
+            print(row.shape, row.case, row.device, row.ours, row.theirs, f"{row.error:+.2f} %")
+    print(table(rows))
+    if not options.show:
+        DOCUMENT.write_text(written(DOCUMENT.read_text(), table(rows)))
+
+
+if __name__ == "__main__":
+    main()
