@@ -19,6 +19,7 @@ COMMANDS = (
     "logs",
     "pull",
     "verify",
+    "gpu",
     "doctor",
     "schema",
     "completion",

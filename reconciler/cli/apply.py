@@ -82,7 +82,7 @@ def _apply(
     from reconciler.cli.progress import Narrator  # noqa: PLC0415
     from reconciler.core.plan import render  # noqa: PLC0415
     from reconciler.host.lock import apply_lock  # noqa: PLC0415
-    from reconciler.reconcile import saved, session  # noqa: PLC0415
+    from reconciler.reconcile import carry_out, saved, session  # noqa: PLC0415
 
     output = context.output
     site = session.open_source(source)
@@ -98,7 +98,7 @@ def _apply(
             return ExitCode.UNHEALTHY if plan.refused else ExitCode.OK
         if not yes and not output.ask("Apply this?"):
             raise Refused("nothing was applied", hint="say yes, or use --yes where nobody can be asked")
-        results = session.apply(plan, site, state, [Narrator(output)])
+        results = carry_out.apply(plan, site, state, [Narrator(output)])
     return _verdict(plan, results)
 
 

@@ -10,11 +10,12 @@ from reconciler.core.sizes import format_bytes
 @declare("list", short_help="List models with version, size, profile and status.")
 def command(context: Context) -> None:
     """List the models of the spec: version, size, profile and status."""
-    from reconciler.reconcile import session  # noqa: PLC0415
+    from reconciler.host.spec_files import read_spec_folder  # noqa: PLC0415
     from reconciler.reconcile.catalogue import catalogue  # noqa: PLC0415
     from reconciler.reconcile.site import open_site  # noqa: PLC0415
+    from reconciler.spec.load import load  # noqa: PLC0415
 
-    spec = session.read_spec(Path(context.spec))
+    spec = load(read_spec_folder(Path(context.spec)))
     site = open_site(spec.settings, Path(context.spec))
     with site.state() as state:
         entries = catalogue(spec, site, state)

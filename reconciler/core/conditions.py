@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Something that holds now. `type` and `reason` are CamelCase words for programs, `message` is for people."""
+    """Something that holds now. `type` and `reason` are words for programs, `message` is for people."""
 
     resource: str
     type: str

@@ -1,19 +1,13 @@
-"""The artifact kind, joined to the flow: which versions the spec wants in the store, and who fetches them."""
+"""The artifact kind, joined to the flow: which versions the spec wants in the store."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from reconciler.core.operations import Verb
 from reconciler.core.types import Bytes, ModelId
-from reconciler.host.artifacts.fetch import Fetcher
-from reconciler.host.artifacts.network import network_from
 from reconciler.host.artifacts.store import Store
 from reconciler.kinds.artifact import observe
-from reconciler.kinds.artifact.apply import ArtifactApplier
 from reconciler.kinds.artifact.layout import WantedVersion, wanted_version
 from reconciler.kinds.artifact.plan import ArtifactPlan, plan_artifacts
-from reconciler.reconcile.executor import Handler
 from reconciler.reconcile.plan import Desired, Request
 from reconciler.reconcile.site import Site
 from reconciler.spec.model import Model, Spec, Version
@@ -27,12 +21,6 @@ def plan_site_artifacts(site: Site, desired: Desired, request: Request) -> Artif
         if request.covers(model.model_id)
     ]
     return plan_artifacts(wanted, observe.observe(_store(site), wanted))
-
-
-def artifact_handlers(site: Site) -> Mapping[tuple[str, Verb], Handler]:
-    sources = site.settings.sources
-    network = network_from(os.environ, allow_private=sources.allow_private, offline=sources.offline)
-    return ArtifactApplier(Fetcher(_store(site), network)).handlers()
 
 
 def stored_bytes(spec: Spec, site: Site) -> Mapping[ModelId, Bytes]:

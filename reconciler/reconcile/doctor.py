@@ -95,7 +95,7 @@ def _boot(site: Site) -> Iterator[Finding]:
                 "boot",
                 Verdict.WARN,
                 "supervisord is not started by the system at boot",
-                "run `modelctl apply --yes` at boot, e.g. from `crontab -e`: @reboot modelctl apply --yes --spec DIR",
+                "apply at boot, for one by `crontab -e`: @reboot modelctl apply --yes --spec DIR",
             )
         case SupervisorKind.SYSTEMD_USER:
             user = os.environ.get("USER", str(os.getuid()))

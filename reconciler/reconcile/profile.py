@@ -3,7 +3,7 @@
 from reconciler.core.types import ProfileName
 from reconciler.host.state import State
 from reconciler.reconcile.desired import ActiveProfile
-from reconciler.reconcile.gpu_watch import open_watch, own_use, watched_profile
+from reconciler.reconcile.gpu_watch import gpus_of, open_watch, own_use, watched_profile
 from reconciler.reconcile.site import Site
 from reconciler.spec.model import Spec
 
@@ -18,14 +18,10 @@ def active_profile(spec: Spec, site: Site, state: State) -> ActiveProfile:
         return ActiveProfile(next(iter(profiles)), (), ())
     view = open_watch(site, profiles).look(own_use(site, state))
     name = watched_profile(site, profiles) or view.selection.active
-    held = {one.profile: one for one in view.selection.profiles}
     if name is None:
         problems = tuple(
-            f"profile {one.profile} cannot be active: "
-            + "; ".join((*one.why_not, *(fault.what for fault in one.faults)))
-            for one in held.values()
+            f"profile {one.profile} cannot be active: {'; '.join(one.why_not)}"
+            for one in view.selection.profiles
         )
         return ActiveProfile(None, (), problems)
-    by_uuid = {gpu.uuid: gpu for gpu in view.survey.gpus}
-    gpus = tuple(by_uuid[uuid] for uuid in held[name].gpus if uuid in by_uuid)
-    return ActiveProfile(name, gpus, ())
+    return ActiveProfile(name, gpus_of(view, name), ())

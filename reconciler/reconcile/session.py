@@ -1,22 +1,18 @@
-"""The one flow from a spec folder to an applied plan; commands and the watcher call these four functions."""
+"""The deciding half of the one flow: read the spec, open the site, make the plan."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.core.errors import SpecError
-from reconciler.core.operations import Operation, Verb
 from reconciler.core.plan import Plan, Revision
 from reconciler.host import git
 from reconciler.host.spec_files import read_spec_folder
 from reconciler.host.state import State
-from reconciler.kinds.unit.apply import UnitApplier
-from reconciler.reconcile.artifacts import artifact_handlers, plan_site_artifacts
+from reconciler.reconcile.artifacts import plan_site_artifacts
 from reconciler.reconcile.desired import Facts, compile_spec
-from reconciler.reconcile.executor import Handler, Listener, Report, Result, execute
-from reconciler.reconcile.journal import Journal
 from reconciler.reconcile.observe import observe_units
-from reconciler.reconcile.plan import Commit, Request, make_plan
+from reconciler.reconcile.plan import Request, make_plan
 from reconciler.reconcile.profile import active_profile
 from reconciler.reconcile.site import Site, open_site
 from reconciler.spec.load import load
@@ -81,27 +77,3 @@ def facts(spec: Spec, site: Site, state: State) -> Facts:
         active=active_profile(spec, site, state),
         user=site.user,
     )
-
-
-def apply(agreed: Plan, site: Site, state: State, listeners: Sequence[Listener] = ()) -> dict[str, Result]:
-    """Do what the plan lists, in its order. The caller holds the lock."""
-    site.make_folders()
-    units = UnitApplier(site.supervisor, state)
-    handlers: dict[tuple[str, Verb], Handler] = {
-        **units.handlers(),
-        **artifact_handlers(site),
-        ("generation", Verb.COMMIT): _committer(state),
-    }
-    return execute(agreed.operations, handlers, [Journal(state), *listeners])
-
-
-def _committer(state: State) -> Handler:
-    def commit(batch: Sequence[Operation], report: Report) -> None:
-        for operation in batch:
-            what: Commit = operation.payload
-            state.commit_generation(
-                what.revision, dirty=what.dirty, profile=what.profile, without=what.without
-            )
-            report(operation, None)
-
-    return commit

@@ -74,7 +74,7 @@ class Site:
 
 
 def open_site(settings: Settings, spec_folder: Path, environment: Mapping[str, str] = os.environ) -> Site:
-    """Resolve the store: `$MODELCTL_STORE`, else `settings.store`; a relative one is beside the spec folder."""
+    """The store is `$MODELCTL_STORE`, else `settings.store`; a relative one is beside the spec folder."""
     chosen = environment.get("MODELCTL_STORE")
     if chosen:
         store = Path(chosen).expanduser().absolute()

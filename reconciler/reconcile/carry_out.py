@@ -1,0 +1,51 @@
+"""The doing half of the one flow: every step of an agreed plan goes to the kind that can do it.
+
+Apart from `session`, so that a command that only looks does not import what downloads and starts things.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from reconciler.core.operations import Operation, Verb
+from reconciler.core.plan import Plan
+from reconciler.host.artifacts.fetch import Fetcher
+from reconciler.host.artifacts.network import network_from
+from reconciler.host.artifacts.store import Store
+from reconciler.host.state import State
+from reconciler.kinds.artifact.apply import ArtifactApplier
+from reconciler.kinds.unit.apply import UnitApplier
+from reconciler.reconcile.executor import Handler, Listener, Report, Result, execute
+from reconciler.reconcile.journal import Journal
+from reconciler.reconcile.plan import Commit
+from reconciler.reconcile.site import Site
+
+
+def apply(agreed: Plan, site: Site, state: State, listeners: Sequence[Listener] = ()) -> dict[str, Result]:
+    """Do what the plan lists, in its order. The caller holds the lock."""
+    site.make_folders()
+    handlers: dict[tuple[str, Verb], Handler] = {
+        **UnitApplier(site.supervisor, state).handlers(),
+        **ArtifactApplier(fetcher(site)).handlers(),
+        ("generation", Verb.COMMIT): _committer(state),
+    }
+    return execute(agreed.operations, handlers, [Journal(state), *listeners])
+
+
+def fetcher(site: Site) -> Fetcher:
+    """What brings artifacts into the site's store, over the network that its settings allow."""
+    sources = site.settings.sources
+    network = network_from(os.environ, allow_private=sources.allow_private, offline=sources.offline)
+    return Fetcher(Store(Path(site.places.store)), network)
+
+
+def _committer(state: State) -> Handler:
+    def commit(batch: Sequence[Operation], report: Report) -> None:
+        for operation in batch:
+            what: Commit = operation.payload
+            state.commit_generation(
+                what.revision, dirty=what.dirty, profile=what.profile, without=what.without
+            )
+            report(operation, None)
+
+    return commit
