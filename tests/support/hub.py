@@ -61,6 +61,8 @@ class Hub:
     sent: int = 0
     """Bytes of file bodies that were sent."""
     intercept: Intercept | None = None
+    busy: int = 0
+    """Requests that are being answered now."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, repo: str, path: str, content: bytes | Path, *, lfs: bool = True) -> str:
@@ -131,6 +133,14 @@ class Handler(BaseHTTPRequestHandler):
         asked = Request(self.command, self.path, self.headers["Range"], self.headers["Authorization"])
         with self.hub.lock:
             self.hub.requests.append(asked)
+            self.hub.busy += 1
+        try:
+            self._dispatch()
+        finally:
+            with self.hub.lock:
+                self.hub.busy -= 1
+
+    def _dispatch(self) -> None:
         if self.hub.intercept is not None and self.hub.intercept(self):
             return
         if found := _RESOLVE.match(self.path):

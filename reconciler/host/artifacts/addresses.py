@@ -19,7 +19,10 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 @dataclass(frozen=True, slots=True)
 class AddressPolicy:
-    """Public addresses are reachable; others only by a host name or address that is allowed by name."""
+    """Public addresses are reachable; others only by a host that is allowed as it stands in the address.
+
+    A name that merely leads to an allowed address is not allowed: whoever owns the name chose that address.
+    """
 
     allowed: frozenset[str] = frozenset()
 
@@ -28,7 +31,7 @@ class AddressPolicy:
         return _canonical(host) in {_canonical(name) for name in self.allowed}
 
     def allows_address(self, host: str, address: Address) -> bool:
-        return is_public(address) or self.allows_host(host) or self.allows_host(str(address))
+        return is_public(address) or self.allows_host(host)
 
 
 def is_public(address: Address) -> bool:

@@ -6,8 +6,14 @@ from reconciler.core.errors import SourceError
 class TransientError(SourceError):
     """May go away by itself: no answer, a broken connection, an overloaded server. Worth another try."""
 
-    def __init__(self, what: str, *, retry_after: float | None = None) -> None:
-        super().__init__(what, hint="run the command again; a download goes on where it stopped")
+    def __init__(
+        self,
+        what: str,
+        *,
+        hint: str = "run the command again; a download goes on where it stopped",
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(what, hint=hint)
         self.retry_after = retry_after
         """Seconds that the server asked for."""
 

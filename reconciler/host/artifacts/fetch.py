@@ -1,15 +1,14 @@
 """Bring one file from its source into the store, verified."""
 
-import errno
 import hashlib
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial as bind
 
-from reconciler.core.errors import IntegrityError, SourceError, StoreError
+from reconciler.core.errors import IntegrityError, SourceError
 from reconciler.core.types import Sha256
+from reconciler.host.artifacts.disk import disk_errors
 from reconciler.host.artifacts.hub import HubFile, explain, resolve
 from reconciler.host.artifacts.local import copy_file
 from reconciler.host.artifacts.network import Network
@@ -21,13 +20,6 @@ from reconciler.host.artifacts.transfer import Means, Progress, Received, Remote
 from reconciler.host.artifacts.web import Answer
 
 _MAGIC = b"GGUF"
-_REASONS = {
-    errno.ENOSPC: ("the disk is full", "free some space there and run again"),
-    errno.EDQUOT: ("the disk quota is used up", "free some space there and run again"),
-    errno.EROFS: ("the file system is read-only", "set `settings.store` to a folder that can be written"),
-    errno.EACCES: ("permission denied", "run as the user who owns the store"),
-    errno.EIO: ("the disk failed", "check the disk (`dmesg`), then run again"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +70,12 @@ class Fetcher:
                 return self._from_web(source, wanted.sha256)
 
     def _from_file(self, source: FileSource, expected: Sha256 | None) -> Fetched:
-        return Fetched(self._take(str(source), expected, bind(self._copy, source)), None)
+        return Fetched(self._take(source, str(source), expected, bind(self._copy, source)), None)
 
     def _from_web(self, source: WebSource, expected: Sha256 | None) -> Fetched:
         self._require_network(str(source))
         remote = RemoteFile(source.url, str(source), None, None, expected, bind(_refusal, source))
-        return Fetched(self._take(str(source), expected, bind(self._transfer, remote)), None)
+        return Fetched(self._take(source, source.url, expected, bind(self._transfer, remote)), None)
 
     def _from_hub(self, source: HubSource, wanted: Wanted) -> Fetched:
         self._require_network(str(source))
@@ -103,7 +95,7 @@ class Fetcher:
                 sha256=expected,
                 explain=lambda answer: explain(answer, self.network.hub, source, file.revision),
             )
-            expected = self._take(file.url, expected, bind(self._transfer, remote))
+            expected = self._take(source, file.url, expected, bind(self._transfer, remote))
         return Fetched(expected, file.revision)
 
     def _resolve(self, source: HubSource, revision: str | None) -> HubFile:
@@ -145,11 +137,13 @@ class Fetcher:
         except OSError:
             return False
 
-    def _take(self, source: str, expected: Sha256 | None, receive: Callable[[Partial], Received]) -> Sha256:
+    def _take(
+        self, source: Source, place: str, expected: Sha256 | None, receive: Callable[[Partial], Received]
+    ) -> Sha256:
         """Receive into a partial file and make it a blob, or find that another process did."""
-        key = expected or f"source-{hashlib.sha256(source.encode()).hexdigest()}"
+        key = expected or f"source-{hashlib.sha256(place.encode()).hexdigest()}"
         while True:
-            with _worded(self.store), self.store.partial(key, self.on_wait) as partial:
+            with disk_errors(self.store.root), self.store.partial(key, self.on_wait) as partial:
                 if not partial.moved:
                     return self._receive(source, expected, partial, receive)
                 theirs = self.store.trusted_hash(partial)
@@ -157,7 +151,11 @@ class Fetcher:
                     return theirs
 
     def _receive(
-        self, source: str, expected: Sha256 | None, partial: Partial, receive: Callable[[Partial], Received]
+        self,
+        source: Source,
+        expected: Sha256 | None,
+        partial: Partial,
+        receive: Callable[[Partial], Received],
     ) -> Sha256:
         received = receive(partial)
         if received.resumed and expected not in {None, received.sha256}:
@@ -179,15 +177,3 @@ class Fetcher:
 
 def _refusal(source: WebSource, answer: Answer) -> SourceError:
     return SourceError(f"{source}: the server answered {answer.status}", hint="open the address in a browser")
-
-
-@contextmanager
-def _worded(store: Store) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        number = error.errno or 0
-        reason, hint = _REASONS.get(
-            number, (error.strerror or str(error), "check the store's folder and disk")
-        )
-        raise StoreError(f"{store.root}: {reason}", hint=hint) from error

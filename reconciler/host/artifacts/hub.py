@@ -6,8 +6,9 @@ requests to `/resolve/`: for repositories on Xet storage the hub answers these t
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from urllib.parse import quote
 
 from reconciler.core.errors import SourceError
@@ -20,13 +21,19 @@ _REVISION = re.compile(REVISION_PATTERN)
 _TRUE = {"1", "on", "yes", "true"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Hub:
     """Which hub is asked, and as whom."""
 
-    endpoint: str = PUBLIC_ENDPOINT
-    token: Token | None = None
+    endpoint: str
+    find_secret: Callable[[], str | None]
+    """Called once, when the hub is asked for the first time."""
     offline: bool = False
+
+    @cached_property
+    def token(self) -> Token | None:
+        secret = self.find_secret()
+        return Token(Origin.of(self.endpoint), secret) if secret else None
 
     @property
     def host(self) -> str:
@@ -46,15 +53,19 @@ class HubFile:
 
 
 def hub_from_environment(environment: Mapping[str, str]) -> Hub:
-    """As the hub's own tools do: HF_ENDPOINT, HF_HUB_OFFLINE, HF_TOKEN or the file of `hf auth login`."""
-    from huggingface_hub import get_token  # noqa: PLC0415 - slow to import
+    """As the hub's own tools do: HF_ENDPOINT, HF_HUB_OFFLINE, and HF_TOKEN or what `hf auth login` keeps."""
 
-    endpoint = (environment.get("HF_ENDPOINT") or PUBLIC_ENDPOINT).rstrip("/")
-    secret = get_token()
+    def find_secret() -> str | None:
+        if environment.get("HF_TOKEN") or _is_true(environment, "HF_HUB_DISABLE_IMPLICIT_TOKEN"):
+            return environment.get("HF_TOKEN", "").strip()
+        from huggingface_hub import get_token  # noqa: PLC0415 - slow to import
+
+        return get_token()
+
     return Hub(
-        endpoint=endpoint,
-        token=Token(Origin.of(endpoint), secret) if secret else None,
-        offline=environment.get("HF_HUB_OFFLINE", "").lower() in _TRUE,
+        endpoint=(environment.get("HF_ENDPOINT") or PUBLIC_ENDPOINT).rstrip("/"),
+        find_secret=find_secret,
+        offline=_is_true(environment, "HF_HUB_OFFLINE"),
     )
 
 
@@ -109,6 +120,10 @@ def explain(answer: Answer, hub: Hub, source: HubSource, revision: str | None) -
             hint=f"check the name at {page}; for a private one set HF_TOKEN or run `hf auth login`",
         )
     return SourceError(f"{source}: {hub.host} answered {answer.status}", hint=f"see {page} in a browser")
+
+
+def _is_true(environment: Mapping[str, str], name: str) -> bool:
+    return environment.get(name, "").lower() in _TRUE
 
 
 def _url(hub: Hub, source: HubSource, revision: str) -> str:

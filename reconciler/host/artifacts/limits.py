@@ -15,6 +15,9 @@ class Limits:
     """Without a byte for so long, a connection has failed."""
     minimum_rate: int = 1024
     """Bytes a second and connection, over `stall_seconds`; slower has failed as well."""
+    connections: int = 4
+    part: int = 32 * 1024**2
+    """Bytes that a connection asks for at once: large, so that the way there and back costs nothing."""
     attempts: int = 5
     """Failures in a row, without `progress` between them, until a connection gives up."""
     progress: int = 1024 * 1024

@@ -5,6 +5,7 @@ system shares blocks between files (btrfs, XFS, APFS clones over `copy_file_rang
 copy is hashed either way, so what is hashed is what is kept.
 """
 
+import errno
 import hashlib
 import os
 import stat
@@ -16,6 +17,7 @@ from reconciler.host.artifacts.partial import Partial
 from reconciler.host.artifacts.transfer import Means, Received
 
 _CHUNK = 8 * 1024**2
+_CANNOT_SHARE = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EPERM}
 
 
 def copy_file(path: Path, partial: Partial, means: Means) -> Received:
@@ -61,6 +63,7 @@ def _copy_range(source: int, target: int, position: int, count: int) -> int:
     if hasattr(os, "copy_file_range"):
         try:
             return os.copy_file_range(source, target, count, position, position)
-        except OSError:
-            pass
+        except OSError as error:
+            if error.errno not in _CANNOT_SHARE:
+                raise
     return os.pwrite(target, os.pread(source, count, position), position)

@@ -48,7 +48,7 @@ def read_offer(status: int, headers: Message, length: int | None, part: Span) ->
             hint="use another source; compressed bytes cannot be resumed or checked part by part",
         )
     if length is None:
-        raise SourceError(
+        raise TransientError(
             "the server does not say how long the file is",
             hint="use a server that sends Content-Length, or download the file yourself and name it by file://",
         )

@@ -19,6 +19,7 @@ from typing import Any
 from reconciler.core.errors import IntegrityError, StoreError
 from reconciler.core.sizes import format_bytes
 from reconciler.core.types import Bytes, ModelId, Sha256, VersionId, is_id, is_sha256
+from reconciler.host.artifacts.disk import disk_errors
 from reconciler.host.artifacts.exchange import exchange
 from reconciler.host.artifacts.partial import Partial, open_partial
 from reconciler.host.artifacts.trust import Identity, Trust, TrustView
@@ -126,23 +127,32 @@ class Store:
         if not all(is_id(name) for name in files):
             raise StoreError(f"{model}@{version}: {', '.join(files)} are not all plain file names")
         target = self.version_path(model, version)
-        self._folder(target.parent)
         view = self.look()
-        with _locked_folder(target.parent):
-            fresh = target.with_name(f".{version}.new")
-            _remove_folder(fresh)
-            fresh.mkdir()
-            for name, sha256 in files.items():
-                self._link_file(view, sha256, fresh / name)
-            _write(fresh / "metadata.json", json.dumps(metadata, indent=2) + "\n")
-            _write(fresh / "sha256sum", "".join(f"{sha}  {name}\n" for name, sha in files.items()))
-            sync_folder(fresh)
-            if _is_folder(target):
-                exchange(fresh, target)
-            else:
-                fresh.rename(target)
-            sync_folder(target.parent)
-            _remove_folder(fresh)
+        with disk_errors(self.root):
+            self._folder(target.parent)
+            with _locked_folder(target.parent):
+                self._make_version(view, target, files, metadata)
+
+    def _make_version(
+        self, view: "StoreView", target: Path, files: Mapping[str, Sha256], metadata: Mapping[str, Any]
+    ) -> None:
+        fresh, old = (target.with_name(f".{target.name}.{end}") for end in ("new", "old"))
+        for leftover in (fresh, old):
+            _remove_folder(leftover)
+        fresh.mkdir()
+        for name, sha256 in files.items():
+            self._link_file(view, sha256, fresh / name)
+        _write(fresh / "metadata.json", json.dumps(metadata, indent=2) + "\n")
+        _write(fresh / "sha256sum", "".join(f"{sha}  {name}\n" for name, sha in files.items()))
+        sync_folder(fresh)
+        if not _is_folder(target):
+            fresh.rename(target)
+        elif not exchange(fresh, target):
+            target.rename(old)
+            fresh.rename(target)
+        sync_folder(target.parent)
+        for leftover in (fresh, old):
+            _remove_folder(leftover)
 
     def _link_file(self, view: "StoreView", sha256: Sha256, target: Path) -> None:
         blob = self.blob_path(sha256)
@@ -173,7 +183,8 @@ class Store:
     def _folder(self, folder: Path) -> None:
         """Make a folder of the store and those above it; StoreError where a link or a file is in the way."""
         if folder == self.root:
-            folder.mkdir(parents=True, exist_ok=True)
+            if not folder.is_dir():
+                folder.mkdir(parents=True, exist_ok=True)
             return
         self._folder(folder.parent)
         if not _is_folder(folder):

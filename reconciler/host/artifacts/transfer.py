@@ -22,14 +22,12 @@ from reconciler.host.artifacts.offers import range_headers, read_offer
 from reconciler.host.artifacts.partial import Partial, Remembered
 from reconciler.host.artifacts.ranges import Ranges, Span
 from reconciler.host.artifacts.retries import patiently
-from reconciler.host.artifacts.web import Answer, Client, Token
+from reconciler.host.artifacts.web import Answer, Client, Origin, Token
 from reconciler.host.artifacts.worklist import Worklist
 
 Progress = Callable[[int, int], None]
 """Called with the bytes that are there and the bytes that there will be, a few times a second."""
 
-CONNECTIONS = 4
-PART = 32 * 1024**2
 _READ = 1024**2
 _HASH_READ = 4 * 1024**2
 _SAVE_EVERY_SECONDS = 2.0
@@ -129,15 +127,16 @@ class _Attempt:
 
     def run(self) -> Received:
         finished = Ranges(self._known.finished if self._known else ())
+        part = self._limits.part
         try:
             client, answer = self._client(), None
             if self._size is None or finished.prefix < self._size:
-                first = next(finished.gaps(self._size or PART, PART))
+                first = next(finished.gaps(self._size or part, part))
                 answer = patiently(lambda: self._open(client, first), self._limits)
             if self._size is None:
                 raise AssertionError("an answer always tells the size")
             self._means.require_space(self._size)
-            work = Worklist(self._size, finished.spans, self._size if self._whole else PART)
+            work = Worklist(self._size, finished.spans, self._size if self._whole else part)
             return Received(
                 self._run_threads(work, client, answer), Bytes(self._size), resumed=self._known is not None
             )
@@ -146,7 +145,7 @@ class _Attempt:
                 each.close()
 
     def _run_threads(self, work: Worklist, client: Client, answer: Answer | None) -> Sha256:
-        others = [self._client() for _ in range(min(CONNECTIONS, len(work)) - 1)]
+        others = [self._client() for _ in range(min(self._limits.connections, len(work)) - 1)]
         with ThreadPoolExecutor(len(others) + 3, thread_name_prefix="transfer") as pool:
             hasher = pool.submit(self._hash, work)
             tasks: set[Future[Any]] = {hasher, pool.submit(self._save, work)}
@@ -171,14 +170,10 @@ class _Attempt:
 
     def _open(self, client: Client, part: Span) -> Answer:
         """Ask for `part`; what the server offers must be the file that the parts before came from."""
-        url = self._url
-        answer = client.get(url, range_headers(part, self._etag), token=self._remote.token)
+        answer = client.get(self._url, range_headers(part, self._etag), token=self._remote.token)
         offer = read_offer(answer.status, answer.headers, answer.length, part)
         if offer is None:
-            if url != self._remote.url and answer.status in _MOVED_ON:
-                self._url = self._remote.url
-                raise TransientError("the address that the download was redirected to has expired")
-            raise self._remote.explain(answer)
+            raise self._refusal(answer)
         if offer.size == 0:
             raise IntegrityError(f"{self._remote.label} is empty", hint="check the source")
         if self._remote.size not in {None, offer.size}:
@@ -191,6 +186,15 @@ class _Attempt:
         self._size, self._etag, self._whole = offer.size, offer.etag, offer.whole
         self._url = answer.url
         return answer
+
+    def _refusal(self, answer: Answer) -> SourceError:
+        if answer.url == self._remote.url:
+            return self._remote.explain(answer)
+        self._url = self._remote.url
+        what = f"{Origin.of(answer.url).host}, where the source redirects to, answered {answer.status}"
+        if answer.status in _MOVED_ON:
+            return TransientError(what)
+        return SourceError(what, hint="try again later or use another source")
 
     def _fetch(self, work: Worklist, client: Client, answer: Answer | None) -> None:
         """Fetch parts until all have arrived. A connection that keeps failing leaves it to the others."""

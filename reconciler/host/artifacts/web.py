@@ -133,7 +133,7 @@ class Client:
             if relative_only and _split(location).netloc:
                 return answer
             answer.finish()
-            url = urljoin(url, location)
+            url = _joined(url, location)
         raise SourceError(
             f"{Origin.of(first).host} redirects more than {MOST_REDIRECTS} times",
             hint="open the source's address in a browser to see where it leads",
@@ -158,7 +158,10 @@ class Client:
                 f"http://{origin.host} is not encrypted, so anyone between could change the file",
                 hint=f"use https://, or add {origin.host} to settings.sources.allow_private in the spec",
             )
-        raise SourceError(f"a redirect leads to {origin.scheme}://, where downloads may not go")
+        raise SourceError(
+            f"a redirect leads to {origin.scheme}://, where downloads may not go",
+            hint="open the source's address in a browser to see where it leads",
+        )
 
 
 class _Connection(http.client.HTTPConnection):
@@ -197,13 +200,18 @@ class _Connection(http.client.HTTPConnection):
         timer.start()
         try:
             yield
-        except BaseException as error:
+        except (OSError, http.client.HTTPException):
             self.close()
-            if self._aborted and not isinstance(error, SourceError):
-                raise TransientError(f"{self._origin.host} did not answer within {seconds:.0f} s") from None
+            if not self._aborted:
+                raise
+        except BaseException:
+            self.close()
             raise
         finally:
             timer.cancel()
+        if self._aborted:  # a header that was cut short looks complete to http.client
+            self.close()
+            raise TransientError(f"{self._origin.host} did not answer within {seconds:g} s")
 
 
 @contextmanager
@@ -220,7 +228,9 @@ def _worded(url: str) -> Iterator[None]:
     except TimeoutError:
         raise TransientError(f"{host} sent nothing for too long") from None
     except http.client.InvalidURL:
-        raise SourceError(f"{host}: the address holds characters that no address may hold") from None
+        raise SourceError(
+            f"{host}: the address holds a forbidden character", hint="use another source"
+        ) from None
     except http.client.HTTPException as error:
         raise TransientError(f"{host} broke the protocol: {type(error).__name__}") from None
     except OSError as error:
@@ -243,8 +253,13 @@ def _split(url: str) -> SplitResult:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError as error:
-        raise SourceError(f"a redirect leads to no web address: {error}") from None
+        raise SourceError(f"a redirect leads to no web address: {error}", hint="use another source") from None
     return parts
+
+
+def _joined(url: str, location: str) -> str:
+    _split(location)
+    return urljoin(url, location)
 
 
 def _selector(url: str) -> str:
