@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+_MANAGER = Path("/lib/systemd/systemd")
 _SCRIPT = Path(__file__).parent.parent / "private_systemd.sh"
 
 
@@ -24,8 +25,8 @@ class PrivateManager:
 
 @contextmanager
 def private_manager() -> Iterator[PrivateManager]:
-    """Start a manager, and end it with everything that it runs. Skips, with the reason, where that cannot be."""
-    _install_systemd()
+    """Start a manager, and end it with everything that it runs. Skips, with the reason, where it cannot."""
+    need_systemd()
     # A short path: it holds UNIX sockets.
     folder = Path(tempfile.mkdtemp(prefix="msd"))
     runtime, config = folder / "run", folder / "config"
@@ -36,7 +37,9 @@ def private_manager() -> Iterator[PrivateManager]:
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert process.stdin and process.stdout and process.stderr
+    assert process.stdin
+    assert process.stdout
+    assert process.stderr
     try:
         if process.stdout.readline() != "ready\n":
             process.stdin.close()
@@ -50,13 +53,11 @@ def private_manager() -> Iterator[PrivateManager]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _install_systemd() -> None:
-    if Path("/lib/systemd/systemd").exists() or os.geteuid() != 0 or shutil.which("apt-get") is None:
-        return
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    subprocess.run(["apt-get", "update", "-qq"], check=False, env=environment)
-    subprocess.run(
-        ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "systemd"],
-        check=False,
-        env=environment,
-    )
+def need_systemd() -> None:
+    """Have systemd's programs on this machine; skips where they cannot be installed."""
+    if not _MANAGER.exists() and os.geteuid() == 0 and shutil.which("apt-get") is not None:
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        for command in (["update"], ["install", "-y", "--no-install-recommends", "systemd"]):
+            subprocess.run(["apt-get", "-qq", *command], check=False, capture_output=True, env=environment)
+    if not _MANAGER.exists():
+        pytest.skip("systemd is not installed")

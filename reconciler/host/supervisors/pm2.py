@@ -32,8 +32,9 @@ _STATES = {
     "waiting restart": UnitState.RESTARTING,
     "stopping": UnitState.STOPPED,
     "stopped": UnitState.STOPPED,
-    "errored": UnitState.FAILED,
+    "errored": UnitState.STOPPED,
 }
+"""`errored` alone only says that PM2 had to kill the process; for crash loops see `_state_of`."""
 _DECORATION = re.compile(r"\x1b\[[0-9;]*m|\[PM2\]|\[ERROR\]|Error: ")
 _ALIVE = (UnitState.RUNNING, UnitState.STARTING, UnitState.RESTARTING)
 
@@ -161,7 +162,14 @@ class Pm2Supervisor:
 
     @staticmethod
     def _state_of(process: dict[str, Any]) -> UnitState:
-        return _STATES.get(process["pm2_env"]["status"], UnitState.FAILED)
+        """PM2 gives up on a loop by clearing `created_at`.
+
+        With a restart delay its `status` then reads `waiting restart` for ever, though nothing is waited for.
+        """
+        environment = process["pm2_env"]
+        state = _STATES.get(environment["status"], UnitState.FAILED)
+        resting = state in {UnitState.RESTARTING, UnitState.STOPPED}
+        return UnitState.FAILED if resting and environment.get("created_at") is None else state
 
     def _launch(self, names: Sequence[UnitName]) -> None:
         """Start by the files as they are now, all in one call."""

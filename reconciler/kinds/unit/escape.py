@@ -51,16 +51,6 @@ def systemd_line(value: str) -> str:
     return value.replace("%", "%%")
 
 
-def systemd_bind(path: str) -> str:
-    """A path in BindPaths=: as a word, with the colon that would separate the target escaped."""
-    return systemd_word(path) if ":" not in path else '"' + _bind_escaped(path) + '"'
-
-
-def _bind_escaped(path: str) -> str:
-    inner = path.replace("\\", "\\\\").replace(":", "\\:")
-    return inner.replace("%", "%%").replace("\\", "\\\\").replace('"', '\\"')
-
-
 def ini_word(value: str) -> str:
     """One word of a supervisord command: read by its INI parser (comments, `%` expansion), then by shlex.
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 _FILTERS: dict[str, Callable[..., str]] = {
     "systemd_word": escape.systemd_word,
     "systemd_line": escape.systemd_line,
-    "systemd_bind": escape.systemd_bind,
     "ini_word": escape.ini_word,
     "ini_line": escape.ini_line,
     "ini_environment": escape.ini_environment,

@@ -99,6 +99,8 @@ def manager() -> Iterator[PrivateManager]:
 def box(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Box]:
     # Short: supervisord and PM2 put UNIX sockets there.
     folder = Path(tempfile.mkdtemp(prefix="mct"))
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    monkeypatch.setenv("LLAMA_SERVER_ROUTER_PORT", "1")
     try:
         match request.param:
             case "supervisord":

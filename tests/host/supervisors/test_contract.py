@@ -1,7 +1,9 @@
 """What every supervisor must do for us, seen on real ones."""
 
+import contextlib
 import json
 import os
+import random
 import signal
 import sys
 import threading
@@ -22,9 +24,16 @@ _DUMP = (
     "import json, os, sys; json.dump([sys.argv[2:], dict(os.environ), os.getcwd()], open(sys.argv[1], 'w'))"
 )
 _NASTY = (
-    "", " ", "a b", "'", '"', "\\", "a\\", "%", "%h", "%(here)s", "%%", "$HOME", "${HOME}", "$$", ";", "#x", " ; #x",
-    "é ü 漢", "-x", "--a=b c", "*", "~", "`id`", "&&", "{{ x }}", "<a>&amp;", "\u00a0", "C:\\new", "=", ",", "[x]",
+    "", " ", "a b", "'", '"', "\\", "a\\", "%", "%h", "%(here)s", "%%", "$HOME", "${HOME}", "$$", ";", "#x",
+    " ; #x", "é ü 漢", "-x", "--a=b c", "*", "~", "`id`", "&&", "{{ x }}", "<a>&amp;", "\u00a0", "C:\\new",
+    "=", ",", "[x]",
 )  # fmt: skip
+_TRICKY = "ab \"'\\%$;#(){}<>&=,:!~*?[]-_\u00e9\u2003"
+
+
+def _nasty_arguments() -> tuple[str, ...]:
+    chance = random.Random(1)
+    return (*_NASTY, *("".join(chance.choices(_TRICKY, k=chance.randint(1, 12))) for _ in range(300)))
 
 
 def _is_alive(pid: int) -> bool:
@@ -137,9 +146,13 @@ def test_a_unit_that_ends_badly_when_stopped_did_not_fail(box: Box) -> None:
 
 
 def test_stopping_waits_for_the_end_and_kills_the_deaf(box: Box) -> None:
+    deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); signal.signal(2, signal.SIG_IGN); "
+    ready = box.folder / "ready"
     name = box.running(
-        argv=("/bin/sh", "-c", "trap '' TERM INT; sleep 1000 & wait; sleep 1000"), stop_timeout_seconds=1
+        argv=(sys.executable, "-c", deaf + f"open({str(ready)!r}, 'w'); time.sleep(1000)"),
+        stop_timeout_seconds=1,
     )
+    wait_until(ready.exists, what="a deaf process")
     pid = box.pid(name)
     box.supervisor.stop([name])
     assert not _is_alive(pid)
@@ -151,10 +164,8 @@ def test_a_crash_loop_ends_as_failed_and_a_start_tries_again(box: Box) -> None:
     fixed = box.folder / "fixed"
     name = box.unit(argv=("/bin/sh", "-c", f"test -e {fixed} && exec sleep 1000; echo broken; exit 3"))
     box.supervisor.reload([name], [])
-    try:
+    with contextlib.suppress(SupervisorError):  # systemd may see the first crash before it answers
         box.supervisor.start([name])
-    except SupervisorError:
-        pass  # systemd may see the first crash before it answers
     box.wait_for(name, UnitState.FAILED, seconds=60)
     assert box.status(name).detail
 
@@ -186,8 +197,9 @@ def test_every_argument_variable_and_folder_arrives_as_it_was_written(box: Box) 
     answer = box.folder / "answer.json"
     folder = box.folder / "a b%c"
     folder.mkdir()
+    arguments = _nasty_arguments()
     name = box.unit(
-        argv=(sys.executable, "-c", _DUMP, str(answer), *_NASTY),
+        argv=(sys.executable, "-c", _DUMP, str(answer), *arguments),
         environment=(("PLAIN", "a b % $HOME \\ é"), ("EMPTY", "")),
         working_directory=str(folder),
     )
@@ -195,7 +207,7 @@ def test_every_argument_variable_and_folder_arrives_as_it_was_written(box: Box) 
     box.supervisor.start([name])
     wait_until(lambda: answer.exists() and answer.stat().st_size > 0, what="the program's answer")
     argv, environment, cwd = json.loads(answer.read_text())
-    assert tuple(argv) == _NASTY
+    assert tuple(argv) == arguments
     assert environment["PLAIN"] == "a b % $HOME \\ é"
     assert environment["EMPTY"] == ""
     assert environment["MODELCTL_UNIT"] == name
@@ -237,8 +249,8 @@ def test_a_missing_program_is_named_and_the_others_start(box: Box) -> None:
 
 def test_the_log_shows_its_end_and_is_followed(box: Box) -> None:
     more = box.folder / "more"
-    script = f"for i in 1 2 3; do echo line $i; done; until test -e {more}; do sleep 0.05; done; echo later; sleep 99"
-    name = box.running(argv=("/bin/sh", "-c", script))
+    script = f"for i in 1 2 3; do echo line $i; done; until test -e {more}; do sleep 0.05; done; echo later"
+    name = box.running(argv=("/bin/sh", "-c", f"{script}; exec sleep 1000"))
     wait_until(lambda: len(list(box.supervisor.log(name, lines=9, follow=False))) == 3, what="three lines")
     assert list(box.supervisor.log(name, lines=2, follow=False)) == ["line 2", "line 3"]
 
@@ -258,9 +270,9 @@ def test_the_log_shows_its_end_and_is_followed(box: Box) -> None:
     assert seen == ["line 3", "later"]
 
 
-def test_nothing_of_the_callers_environment_reaches_a_unit(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_TOKEN", "secret")
-    monkeypatch.setenv("LLAMA_SERVER_ROUTER_PORT", "1")
+def test_nothing_of_the_callers_environment_reaches_a_unit(box: Box) -> None:
+    """The fixture sets both variables before the supervisor starts."""
+    assert os.environ["HF_TOKEN"]
     name = box.running()
     environment = psutil.Process(box.pid(name)).environ()
     assert "HF_TOKEN" not in environment
