@@ -97,10 +97,10 @@ def _check_shards(version: Version, owner: str, at: Path) -> Iterator[Fault]:
             f"name the first: `-00001-of-{count:05}.gguf`",
         )
     elif version.sha256 is not None and len(version.hashes) != count:
-        files = "one file" if count == 1 else f"{count} shards"
+        hashes = _count(len(version.hashes), "hash", "hashes")
         yield Fault(
             (*at, "sha256"),
-            f"{owner}`sha256` has {len(version.hashes)} hashes for {files}",
+            f"{owner}`sha256` has {hashes} for {_count(count, 'file', 'shards')}",
             "leave it out: `modelctl pull` fills it in",
         )
 
@@ -116,10 +116,9 @@ def _check_profiles(model: Model, at: Path, spec: Spec) -> Iterator[Fault]:
             owner = f"model `{model.id}`: profile `{name}`: `gpu_percentages`"
             path = (*path, "gpu_percentages")
             if len(shares) != gpus:
-                plural = "GPU" if gpus == 1 else "GPUs"
                 yield Fault(
                     path,
-                    f"{owner} has {len(shares)} shares for {gpus} {plural}",
+                    f"{owner} has {_count(len(shares), 'share', 'shares')} for {_count(gpus, 'GPU', 'GPUs')}",
                     "write one share per GPU of the profile, in its order, or leave it out",
                 )
             elif shares and sum(shares) != 100:  # noqa: PLR2004 - per cent
@@ -160,3 +159,7 @@ def _check_pins(spec: Spec) -> Iterator[Fault]:
                 f"model `{model_id}` is pinned to `{pinned}`, but its version is `{model.current_version}`",
                 f"set current_version to the pin, or take the pin away: `modelctl unpin {model_id}`",
             )
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
