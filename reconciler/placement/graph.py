@@ -44,6 +44,7 @@ class Attention:
     output: int
     heads: int
     gated: bool
+    normed: bool
     fused: bool
     rotate_keys: bool
     rotate_values: bool
@@ -143,6 +144,7 @@ def _attention(
         output=values,
         heads=layer.heads,
         gated=not rank and query == 2 * values,
+        normed="attn_q_norm.weight" in tensors,
         fused="attn_qkv.weight" in tensors,
         rotate_keys=rotate_keys and not rank and layer.key_length % 64 == 0,
         rotate_values=rotate_values and not rank and layer.value_length % 64 == 0,
@@ -231,6 +233,8 @@ def _add_attention(tape: Tape, attention: Attention, step: Step, normed: int, ma
         if attention.gated:
             gate = query
             query = tape.add(step.bytes(attention.output), gate)
+        elif attention.normed:
+            query = tape.add(step.bytes(attention.query), query)  # RMS_NORM
         value = tape.add(step.bytes(attention.value), normed)
         key = tape.add(step.bytes(attention.key), normed)
     if attention.rotate_keys:

@@ -1,6 +1,6 @@
 """How many bytes a runtime takes on each device and in RAM, before it is started."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from reconciler.core.types import Bytes
@@ -134,7 +134,7 @@ def _compute(model: Model, settings: Settings, split: Split, owners: Sequence[in
         flash_attention=settings.flash_attention,
         cells=settings.cells,
     )
-    masks = _mask_cells(architecture, settings)
+    every_mask = _mask_cells(architecture, settings, range(architecture.running_layers))
     blocks = _blocks(model, settings)
     result = [Bytes(0)] * (len(split.devices) + 1)
     for owner in {*used, -1}:
@@ -153,14 +153,14 @@ def _compute(model: Model, settings: Settings, split: Split, owners: Sequence[in
             copies=copies,
             width=architecture.width,
             vocabulary=architecture.vocabulary,
-            mask_cells=masks,
+            mask_cells=every_mask if owner == -1 else _mask_cells(architecture, settings, mine),
             borrowed=borrowed if settings.op_offload else Bytes(0),
         )
         result[owner] = segment_bytes(segment, step)
     if owners[0] != -1:
         left = blocks[: split.expert_layers_on_cpu]
         experts = tuple(dict.fromkeys(block.experts for block in left if block.experts is not None))
-        result[-1] = max(result[-1], host_bytes(architecture.width, masks, copies, step, experts))
+        result[-1] = max(result[-1], host_bytes(architecture.width, every_mask, copies, step, experts))
     return result
 
 
@@ -172,8 +172,9 @@ def _without_experts(block: Block) -> Block:
     return replace(block, experts=None, feed_forward=FeedForward(0, gated=False, fused=False))
 
 
-def _mask_cells(architecture: Architecture, settings: Settings) -> tuple[int, ...]:
-    kinds = {layer.cache for layer in architecture.layers[: architecture.running_layers]}
+def _mask_cells(architecture: Architecture, settings: Settings, layers: Iterable[int]) -> tuple[int, ...]:
+    """Cells under each attention mask that these layers need: the whole cache's, the window's, both, none."""
+    kinds = {architecture.layers[number].cache for number in layers}
     cells = []
     if Cache.FULL in kinds:
         cells.append(settings.cells)
