@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from reconciler.core.errors import FormatError
 from reconciler.core.inventory import Generation, JournalEntry, OwnedUnit
@@ -25,6 +25,17 @@ _MIGRATIONS = (
         id INTEGER PRIMARY KEY, apply INTEGER NOT NULL, operation TEXT NOT NULL, status TEXT NOT NULL,
         started_at REAL NOT NULL, ended_at REAL, error TEXT);
     CREATE INDEX journal_by_apply ON journal (apply);
+    """,
+    """
+    CREATE TABLE event (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, type TEXT NOT NULL, resource TEXT NOT NULL,
+        message TEXT NOT NULL, revision TEXT);
+    CREATE TABLE suspension (
+        resource TEXT PRIMARY KEY, reason TEXT NOT NULL, since REAL NOT NULL, until REAL) WITHOUT ROWID;
+    CREATE TABLE attempt (
+        model TEXT PRIMARY KEY, revision TEXT, failures INTEGER NOT NULL, at REAL NOT NULL, retry_at REAL,
+        message TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE note (key TEXT PRIMARY KEY, data TEXT NOT NULL) WITHOUT ROWID;
     """,
 )
 _KEPT_JOURNAL_ROWS = 10_000
@@ -68,6 +79,11 @@ class State:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def execute(self, statement: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement and return its rows; for the tables of `reconciler.host.records`."""
+        with self._lock:
+            return self._connection.execute(statement, tuple(parameters)).fetchall()
 
     def units(self) -> dict[UnitName, OwnedUnit]:
         """Every unit that is ours, by name."""
