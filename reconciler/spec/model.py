@@ -149,7 +149,8 @@ class Companion(Closed):
     """A further file that a version needs beside its GGUF."""
 
     url: Source
-    """`hf://org/repo/file.gguf`, `https://…` or `file:///…`."""
+    """`hf://org/repo/file.gguf`, `https://…`, `file:///…`, or a layer of a local Ollama model:
+    `ollama://name:tag#projector`, `ollama://name:tag#adapter`."""
     revision: Hex40 | None = None
     """Commit on the hub; `modelctl pull` fills it in."""
     sha256: Hex64 | None = None
@@ -281,6 +282,15 @@ class Sampling(Closed):
     """Texts that end an answer."""
 
 
+class Message(Closed):
+    """One turn of an example conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    """Who says it."""
+    content: str
+    """What is said."""
+
+
 class Persona(Closed):
     """A base model plus system prompt and sampling, addressable as a model name."""
 
@@ -290,6 +300,8 @@ class Persona(Closed):
     """Id of the model that answers."""
     system_prompt: str | None = None
     """Put before every conversation."""
+    messages: tuple[Message, ...] = ()
+    """Examples of how it answers, put between the system prompt and the conversation."""
     chat_template: Line | None = None
     """Name of a template that llama.cpp knows; absent: the GGUF's own."""
     sampling: Sampling = Sampling()
