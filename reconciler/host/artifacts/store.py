@@ -62,6 +62,14 @@ class Store:
         """Whether the blob is there and was hashed since it was last touched."""
         return self.look().has(sha256)
 
+    def blob_names(self) -> tuple[Sha256, ...]:
+        """The hashes that files in the store are named by, trusted or not."""
+        try:
+            names = sorted(entry.name.removeprefix("sha256-") for entry in os.scandir(self.blobs))
+        except FileNotFoundError:
+            return ()
+        return tuple(Sha256(name) for name in names if is_sha256(name))
+
     def require_space(self, size: int, *, allocated: int = 0) -> None:
         """StoreError unless `size` bytes, `allocated` of them on disk already, fit beside the reserve."""
         self._folder(self.root)

@@ -69,6 +69,11 @@ def plan_artifacts(wanted: Sequence[WantedVersion], seen: SeenStore) -> Artifact
     return ArtifactPlan((*pulls.values(), *links), blocked)
 
 
+def is_in_place(version: WantedVersion, seen: SeenStore) -> bool:
+    """Whether the spec says which bytes are meant and all of them are where a runtime looks for them."""
+    return all(file.resolved and _in_place(version, file, seen) for file in version.files)
+
+
 def link_id(model: ModelId, version: VersionId) -> str:
     """The operation after which a version's files are in place: what a unit that reads them depends on."""
     return operation_id(KIND, Verb.LINK, f"{model}@{version}")

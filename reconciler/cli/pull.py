@@ -1,0 +1,153 @@
+"""`modelctl pull`: models into the store, and into the spec which bytes they are."""
+
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reconciler.cli.context import Context, declare
+from reconciler.cli.output import table
+from reconciler.cli.selection import select
+from reconciler.cli.transfers import Begin, transfers
+from reconciler.core.errors import ExitCode, ModelctlError
+from reconciler.core.sizes import format_bytes
+
+if TYPE_CHECKING:
+    from reconciler.host.artifacts.fetch import Fetcher
+    from reconciler.kinds.artifact.layout import WantedFile, WantedVersion
+    from reconciler.spec.edit import SetVersionFields
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What became of one version."""
+
+    before: "WantedVersion"
+    after: "WantedVersion"
+    status: str
+    """in place, pulled or failed"""
+    size: int | None
+    error: Exception | None = None
+    learned: "tuple[SetVersionFields, ...]" = ()
+
+
+@declare("pull", short_help="Download models and verify them.")
+@click.argument("names", metavar="[MODEL[@VERSION]]...", nargs=-1)
+def command(context: Context, *, names: Sequence[str]) -> ExitCode:
+    """Download and verify what the spec names: every model's current version, or the given ones.
+
+    A revision or sha256 that the spec does not have yet is found out and written into it; commit that. A
+    broken download goes on where it stopped.
+    """
+    from reconciler.host.spec_files import read_spec_folder  # noqa: PLC0415
+    from reconciler.reconcile.carry_out import fetcher  # noqa: PLC0415
+    from reconciler.reconcile.site import open_site  # noqa: PLC0415
+    from reconciler.spec.load import load  # noqa: PLC0415
+
+    folder = Path(context.spec)
+    spec = load(read_spec_folder(folder))
+    wanted = select(spec, names)
+    by = fetcher(open_site(spec.settings, folder))
+    outcomes: list[_Outcome] = []
+    written: dict[str, None] = {}
+    with transfers(context.output) as begin:
+        for version in wanted:
+            outcome = _pull(by, version, begin)
+            try:
+                written |= dict.fromkeys(_write(folder, outcome.learned) if outcome.learned else ())
+            except (ModelctlError, OSError) as error:
+                outcome = replace(outcome, status="failed", error=error)
+            outcomes.append(outcome)
+    context.output.document(_document(outcomes, list(written)), lambda: _render(outcomes))
+    _explain(context, outcomes, list(written))
+    failed = any(outcome.error is not None for outcome in outcomes)
+    return ExitCode.FAILED if failed else ExitCode.OK
+
+
+def _pull(by: "Fetcher", version: "WantedVersion", begin: Begin) -> _Outcome:
+    from reconciler.kinds.artifact.observe import stored_bytes  # noqa: PLC0415
+    from reconciler.kinds.artifact.pull import Watching, edits, pull  # noqa: PLC0415
+
+    moved: list[str] = []
+
+    def watch(file: "WantedFile") -> Watching:
+        moved.append(file.name)
+        shown = begin(f"{version}/{file.name}")
+        return Watching(shown.progress, shown.wait)
+
+    try:
+        after = pull(by, version, watch)
+    except (ModelctlError, OSError) as error:
+        return _Outcome(version, version, "failed", None, error)
+    size = stored_bytes(by.store, [after]).get(after.model)
+    return _Outcome(version, after, "pulled" if moved else "in place", size, learned=edits(version, after))
+
+
+def _write(folder: Path, learned: "Sequence[SetVersionFields]") -> list[str]:
+    """Put what was learned into the spec as it is on disk now; returns the files that changed."""
+    from reconciler.host.files import atomic_write  # noqa: PLC0415
+    from reconciler.host.spec_files import read_spec_folder  # noqa: PLC0415
+    from reconciler.spec.edit import edit  # noqa: PLC0415
+
+    changed = edit(read_spec_folder(folder), learned)
+    for name, text in changed.items():
+        path = Path(name)
+        atomic_write(path, text, stat.S_IMODE(path.stat().st_mode))
+    return list(changed)
+
+
+def _document(outcomes: Sequence[_Outcome], written: Sequence[str]) -> dict[str, Any]:
+    from reconciler.cli.errors import explain  # noqa: PLC0415
+
+    return {
+        "versions": [
+            {
+                "model": outcome.after.model,
+                "version": outcome.after.version,
+                "status": outcome.status,
+                "size_bytes": outcome.size,
+                "files": [
+                    {"name": file.name, "url": file.url, "revision": file.revision, "sha256": file.sha256}
+                    for file in outcome.after.files
+                ],
+                "errors": [e.document() for e in explain(outcome.error)] if outcome.error else [],
+            }
+            for outcome in outcomes
+        ],
+        "spec_files_changed": list(written),
+    }
+
+
+def _render(outcomes: Sequence[_Outcome]) -> str:
+    if not outcomes:
+        return "the spec has no models"
+    rows = [
+        (
+            outcome.after.model,
+            outcome.after.version,
+            "-" if outcome.size is None else format_bytes(outcome.size),
+            outcome.status,
+        )
+        for outcome in outcomes
+    ]
+    return table(("MODEL", "VERSION", "SIZE", "STATUS"), rows)
+
+
+def _explain(context: Context, outcomes: Sequence[_Outcome], written: Sequence[str]) -> None:
+    from reconciler.cli.errors import explain  # noqa: PLC0415
+
+    for outcome in outcomes:
+        before = {file.name: file for file in outcome.before.files}
+        for file in outcome.after.files:
+            if before[file.name].sha256 is None and file.sha256 and not file.url.startswith("hf://"):
+                context.output.note(
+                    f"{file.url}: the spec had no sha256, so what arrived was taken: {file.sha256}"
+                )
+        for explanation in explain(outcome.error) if outcome.error else ():
+            for line in explanation.lines():
+                context.output.note(line)
+    if written:
+        context.output.note(f"wrote what was found out into {', '.join(written)}; commit that")
