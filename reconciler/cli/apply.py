@@ -1,18 +1,17 @@
 """`modelctl apply`: make the machine as the spec says."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from reconciler.cli.applying import apply_plan
 from reconciler.cli.context import Context, declare
 from reconciler.cli.planning import make_request, planning_options
-from reconciler.core.errors import ExitCode, Refused, UsageError
+from reconciler.core.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from reconciler.core.plan import Plan
-    from reconciler.reconcile.executor import Result
     from reconciler.reconcile.plan import Request
     from reconciler.reconcile.saved import SavedPlan
     from reconciler.reconcile.session import Source
@@ -79,40 +78,13 @@ def _apply(
     *,
     yes: bool,
 ) -> ExitCode:
-    from reconciler.cli.progress import Narrator  # noqa: PLC0415
-    from reconciler.core.plan import render  # noqa: PLC0415
     from reconciler.host.lock import apply_lock  # noqa: PLC0415
-    from reconciler.reconcile import carry_out, saved, session  # noqa: PLC0415
+    from reconciler.reconcile import saved, session  # noqa: PLC0415
 
-    output = context.output
     site = session.open_source(source)
     # The lock comes first: a plan that was made before it could be of a machine that moved.
     with apply_lock(Path(site.places.lock)), site.state(create=True) as state:
         plan = session.plan(source, site, state, request)
         if agreed is not None:
             saved.require_same(agreed, plan)
-        output.event({"event": "plan", **plan.document()}, render(plan))
-        if any(refusal.guard for refusal in plan.refused):
-            return ExitCode.REFUSED
-        if not plan.has_changes:
-            return ExitCode.UNHEALTHY if plan.refused else ExitCode.OK
-        if not yes and not output.ask("Apply this?"):
-            raise Refused("nothing was applied", hint="say yes, or use --yes where nobody can be asked")
-        results = carry_out.apply(plan, site, state, [Narrator(output)])
-    return _verdict(plan, results)
-
-
-def _verdict(plan: "Plan", results: "Mapping[str, Result]") -> ExitCode:
-    """0 all well; 4 when something is not served as wanted; 1 when nothing at all could be done."""
-    from reconciler.core.operations import Verb  # noqa: PLC0415
-    from reconciler.reconcile.executor import Outcome  # noqa: PLC0415
-
-    failed = [result for result in results.values() if result.outcome is Outcome.FAILED]
-    if not failed:
-        return ExitCode.UNHEALTHY if plan.refused else ExitCode.OK
-    reached = any(
-        result.outcome is Outcome.DONE and result.operation.verb in {Verb.CHECK, Verb.RESTORE, Verb.REMOVE}
-        for result in results.values()
-    )
-    unhealthy = any(result.operation.verb is Verb.CHECK for result in failed)
-    return ExitCode.UNHEALTHY if reached or unhealthy else ExitCode.FAILED
+        return apply_plan(context, plan, site, state, yes=yes)

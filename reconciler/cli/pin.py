@@ -1,0 +1,24 @@
+"""`modelctl pin`: keep a model at the version that it serves."""
+
+from pathlib import Path
+
+import click
+
+from reconciler.cli.context import Context, declare
+from reconciler.cli.pinning import write_pin
+
+
+@declare("pin", short_help="Keep a model at the version that it serves.")
+@click.argument("model")
+@click.argument("version", required=False)
+@click.option("--commit", is_flag=True, help="Commit the edited spec file.")
+def command(context: Context, *, model: str, version: str | None, commit: bool) -> None:
+    """Pin MODEL to the version that it serves: `promote`, `rollback` and `gc` leave it alone.
+
+    VERSION, where given, must be that version.
+    """
+    from reconciler.reconcile import session, versions  # noqa: PLC0415
+
+    spec = session.read_spec(Path(context.spec))
+    pinned, edits = versions.pin_edits(spec, model, version)
+    write_pin(context, model, pinned, edits, message=f"Pin {model} to {pinned}", commit=commit)

@@ -1,0 +1,136 @@
+"""The way from one version to another, which `promote` and `rollback` share."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reconciler.cli.applying import apply_plan
+from reconciler.cli.context import Context
+from reconciler.core.errors import ExitCode, ModelctlError, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from reconciler.core.plan import Plan
+    from reconciler.host.state import State
+    from reconciler.reconcile.versions import Change
+    from reconciler.spec.model import Spec
+
+_OPTIONS = (
+    click.option(
+        "--commit",
+        is_flag=True,
+        help="Commit the edited spec file, under your own name as Git is configured.",
+    ),
+    click.option("--dry-run", is_flag=True, help="Show the edit and the plan, and stop."),
+    click.option("--yes", is_flag=True, help="Do not ask."),
+)
+
+
+def serving_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of a command that changes which version is served."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def serve(
+    context: Context,
+    choose: "Callable[[Spec, State], Change]",
+    *,
+    commit: bool,
+    dry_run: bool,
+    yes: bool,
+) -> ExitCode:
+    """Apply the spec as `choose` changes it, to that model alone; write the edit once the machine took it.
+
+    A version that does not come up leaves the spec's files untouched, to the byte, and no commit.
+    """
+    from reconciler.host import git  # noqa: PLC0415
+    from reconciler.host.lock import apply_lock  # noqa: PLC0415
+    from reconciler.host.rewrite import require_rewritable  # noqa: PLC0415
+    from reconciler.reconcile import session, versions  # noqa: PLC0415
+    from reconciler.reconcile.plan import Request  # noqa: PLC0415
+
+    source = session.read_source(Path(context.spec))
+    site = session.open_source(source)
+    with ExitStack() as held:
+        if not dry_run:
+            held.enter_context(apply_lock(Path(site.places.lock)))
+        state = held.enter_context(site.state(create=not dry_run))
+        change = choose(source.spec, state)
+        after, files = versions.edited(source, change.edits)
+        for file in files:
+            require_rewritable(Path(file))
+        if commit and files:
+            git.require_committable(source.folder, [Path(file) for file in files])
+        plan = session.plan(after, site, state, Request(only=frozenset({change.model})))
+        if dry_run:
+            return _show(context, source.texts, files, plan)
+        if plan.refused:
+            refusal = plan.refused[0]
+            raise Refused(f"{refusal.resource}: {refusal.reason}", hint=refusal.hint)
+        code = apply_plan(context, plan, site, state, yes=yes)
+        if code is ExitCode.OK:
+            _record(context, source.folder, change, commit=commit)
+        else:
+            _report_kept(context, change)
+        return code
+
+
+def _record(context: Context, folder: Path, change: "Change", *, commit: bool) -> None:
+    """Write what was proven into the spec, still under the lock: a watcher must not see the one without the
+    other.
+    """
+    from reconciler.host import git  # noqa: PLC0415
+    from reconciler.reconcile import versions  # noqa: PLC0415
+
+    try:
+        files = versions.write_edits(folder, change.edits)
+    except (ModelctlError, OSError) as error:
+        raise ModelctlError(
+            f"{change.model} serves {change.after}, but the spec could not be edited: {error}",
+            hint=f"set `current_version: {change.after}` by hand; else the next apply goes back to {change.before}",
+        ) from error
+    revision = git.commit(folder, files, change.message) if commit and files else None
+    event = {
+        "event": "version",
+        "model": change.model,
+        "version": change.after,
+        "before": change.before,
+        "files": [str(file) for file in files],
+        "commit": revision,
+    }
+    told = f"{change.model} serves {change.after}"
+    if files:
+        told += f"; written to {', '.join(map(str, files))}"
+        told += f" and committed as {revision[:12]}" if revision else ", not committed"
+    context.output.event(event, told)
+
+
+def _report_kept(context: Context, change: "Change") -> None:
+    event = {"event": "version", "model": change.model, "version": change.before, "failed": change.after}
+    context.output.event({**event, "files": [], "commit": None}, None)
+    context.output.note(
+        f"{change.model} is not changed to {change.after}: the spec still says {change.before};"
+        " `modelctl status` says how it is"
+    )
+
+
+def _show(
+    context: Context, before: "Mapping[str, str]", files: "Mapping[str, str]", plan: "Plan"
+) -> ExitCode:
+    from reconciler.cli.diff import unified  # noqa: PLC0415
+    from reconciler.core.plan import render  # noqa: PLC0415
+
+    edits = [
+        {"file": file, "diff": unified(before[file], text, Path(file).name)} for file, text in files.items()
+    ]
+    context.output.document(
+        {**plan.document(), "edits": edits},
+        lambda: "\n".join([*(edit["diff"] for edit in edits), render(plan)]),
+    )
+    return ExitCode.OK
