@@ -1,5 +1,7 @@
 """How large the buffers for intermediate results are, per device."""
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -95,17 +97,16 @@ def host_bytes(
     return tape.peak()
 
 
-def representative(blocks: tuple[Block, ...]) -> tuple[Block, ...]:
-    """Fewer blocks with the same peak: each sequence of two kinds is kept twice, further ones add nothing."""
-    kept: list[Block] = []
-    seen: dict[tuple[Block | None, Block], int] = {}
-    before: Block | None = None
-    for block in blocks:
-        pair = (before, block)
-        seen[pair] = seen.get(pair, 0) + 1
-        if seen[pair] <= 2:  # noqa: PLR2004 - once more than once, so that fragmentation settles
-            kept.append(block)
-        before = block
+def representative(kinds: Iterable[int]) -> tuple[int, ...]:
+    """Fewer blocks with the same peak: a kind after another counts twice, further repetitions add nothing."""
+    kept: list[int] = []
+    seen: Counter[tuple[int, int]] = Counter()
+    before = -1
+    for kind in kinds:
+        seen[before, kind] += 1
+        if seen[before, kind] <= 2:  # noqa: PLR2004 - once more than once, so that fragmentation settles
+            kept.append(kind)
+        before = kind
     return tuple(kept)
 
 

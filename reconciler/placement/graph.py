@@ -5,7 +5,7 @@ Names of operations in comments are ggml's; those that work in place leave no tr
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciler.gguf.header import Tensor
 from reconciler.placement.architecture import Architecture, Cache
@@ -46,8 +46,9 @@ class Attention:
     gated: bool
     normed: bool
     fused: bool
-    rotate_keys: bool
-    rotate_values: bool
+    rotates_keys: bool
+    """Quantised keys of this length are rotated before they are kept."""
+    rotates_values: bool
     latent: int
     rope: int
     query_rank: int
@@ -89,25 +90,20 @@ class Step:
     outputs: int
     flash_attention: bool
     cells: int
+    rotate_keys: bool
+    """Keys are quantised, which llama.cpp helps by rotating them."""
+    rotate_values: bool
 
     def bytes(self, per_token: int) -> int:
         return per_token * self.tokens * _F32
 
 
-def describe_block(
-    architecture: Architecture,
-    number: int,
-    tensors: Mapping[str, Tensor],
-    *,
-    rotate_keys: bool,
-    rotate_values: bool,
-) -> Block:
+def describe_block(architecture: Architecture, number: int, tensors: Mapping[str, Tensor]) -> Block:
+    """Reduce the tensors of one block, by their names within it, to what its computation needs."""
     layer = architecture.layers[number]
     attention = None
     if "attn_output.weight" in tensors or layer.cache is not Cache.NONE:
-        attention = _attention(
-            architecture, number, tensors, rotate_keys=rotate_keys, rotate_values=rotate_values
-        )
+        attention = _attention(architecture, number, tensors)
     return Block(
         width=architecture.width,
         attention=attention,
@@ -124,14 +120,7 @@ def _rows(tensors: Mapping[str, Tensor], name: str) -> int:
     return tensor.dims[1] if tensor is not None and len(tensor.dims) > 1 else 0
 
 
-def _attention(
-    architecture: Architecture,
-    number: int,
-    tensors: Mapping[str, Tensor],
-    *,
-    rotate_keys: bool,
-    rotate_values: bool,
-) -> Attention:
+def _attention(architecture: Architecture, number: int, tensors: Mapping[str, Tensor]) -> Attention:
     layer = architecture.layers[number]
     rank = architecture.latent_rank if "attn_k_b.weight" in tensors else 0
     output = tensors.get("attn_output.weight")
@@ -146,8 +135,8 @@ def _attention(
         gated=not rank and query == 2 * values,
         normed="attn_q_norm.weight" in tensors,
         fused="attn_qkv.weight" in tensors,
-        rotate_keys=rotate_keys and not rank and layer.key_length % 64 == 0,
-        rotate_values=rotate_values and not rank and layer.value_length % 64 == 0,
+        rotates_keys=not rank and layer.key_length % 64 == 0,
+        rotates_values=not rank and layer.value_length % 64 == 0,
         latent=rank,
         rope=layer.key_length - rank if rank else 0,
         query_rank=_rows(tensors, "attn_q_a"),
@@ -213,7 +202,7 @@ def add_block(
         mixed = attended if mixed == normed else tape.add(width, mixed, attended, in_place=True)
     if last:
         width = step.outputs * block.width * _F32
-        step = Step(step.outputs, step.sequences, step.outputs, step.flash_attention, step.cells)
+        step = replace(step, tokens=step.outputs)
         mixed, entry = tape.add(width, mixed), tape.add(width, entry)  # GET_ROWS
     residual = tape.add(width, mixed, entry, in_place=True)
     return _add_feed_forward(tape, block, step, residual, width)
@@ -237,15 +226,15 @@ def _add_attention(tape: Tape, attention: Attention, step: Step, normed: int, ma
             query = tape.add(step.bytes(attention.query), query)  # RMS_NORM
         value = tape.add(step.bytes(attention.value), normed)
         key = tape.add(step.bytes(attention.key), normed)
-    if attention.rotate_keys:
+    if step.rotate_keys and attention.rotates_keys:
         query = tape.add(step.bytes(attention.output if attention.gated else attention.query), query)
         key = tape.add(step.bytes(attention.key), key)
-    if attention.rotate_values:
+    if step.rotate_values and attention.rotates_values:
         value = tape.add(step.bytes(attention.value), value)
     tape.add(0, key)  # SET_ROWS into the cache
     tape.add(0, value)
     attended = _add_attend(tape, attention, step, query, masks)
-    if attention.rotate_values:
+    if step.rotate_values and attention.rotates_values:
         attended = tape.add(step.bytes(attention.output), attended)
     if gate is not None:
         opened = tape.add(step.bytes(attention.output), gate)

@@ -1,7 +1,7 @@
 """How many bytes a runtime takes on each device and in RAM, before it is started."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from reconciler.core.types import Bytes
 from reconciler.gguf.header import GgufHeader
@@ -26,8 +26,9 @@ class Model:
     architecture: Architecture
     weights: Weights
     blocks: tuple[Block, ...]
-    rotated_blocks: tuple[tuple[Block, ...], ...] = field(repr=False)
-    """`blocks` with rotated keys, values, both: what quantised caches need."""
+    """The different kinds of blocks."""
+    kinds: tuple[int, ...]
+    """The kind of each block that runs."""
 
     @property
     def slots(self) -> int:
@@ -38,15 +39,12 @@ class Model:
 def read_model_figures(header: GgufHeader) -> Model:
     """Reduce a header to the figures that placement works with; FormatError where it is no language model."""
     architecture = read_architecture(header)
-    tensors = [block_tensors(header, number) for number in range(len(architecture.layers))]
-    variants = [
-        tuple(
-            describe_block(architecture, number, tensors[number], rotate_keys=keys, rotate_values=values)
-            for number in range(architecture.running_layers)
-        )
-        for keys, values in ((False, False), (True, False), (False, True), (True, True))
-    ]
-    return Model(architecture, read_weights(header, architecture), variants[0], tuple(variants))
+    known: dict[Block, int] = {}
+    kinds = tuple(
+        known.setdefault(describe_block(architecture, number, tensors), len(known))
+        for number, tensors in enumerate(block_tensors(header, architecture.running_layers))
+    )
+    return Model(architecture, read_weights(header, architecture), tuple(known), kinds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,21 +131,23 @@ def _compute(model: Model, settings: Settings, split: Split, owners: Sequence[in
         outputs=min(settings.step_tokens, settings.outputs or settings.step_tokens),
         flash_attention=settings.flash_attention,
         cells=settings.cells,
+        rotate_keys=settings.type_k.quantised,
+        rotate_values=settings.type_v.quantised,
     )
     every_mask = _mask_cells(architecture, settings, range(architecture.running_layers))
-    blocks = _blocks(model, settings)
     result = [Bytes(0)] * (len(split.devices) + 1)
     for owner in {*used, -1}:
-        mine = [number for number in range(len(blocks)) if owners[number] == owner]
+        mine = [number for number in range(len(model.kinds)) if owners[number] == owner]
         lent = [number for number in mine if number < split.expert_layers_on_cpu and owner != -1]
-        stripped = set() if settings.op_offload else set(lent)
-        own = tuple(_without_experts(blocks[i]) if i in stripped else blocks[i] for i in mine)
+        own = _own_blocks(
+            model, mine, 0 if settings.op_offload or owner == -1 else split.expert_layers_on_cpu
+        )
         borrowed = max((model.weights.layers[number].largest_expert for number in lent), default=Bytes(0))
         last = owners[-1] == owner
         if not own and not last:
             continue
         segment = Segment(
-            blocks=representative(own),
+            blocks=own,
             first=bool(own) and owners[0] == owner,
             last=last,
             copies=copies,
@@ -158,14 +158,19 @@ def _compute(model: Model, settings: Settings, split: Split, owners: Sequence[in
         )
         result[owner] = segment_bytes(segment, step)
     if owners[0] != -1:
-        left = blocks[: split.expert_layers_on_cpu]
-        experts = tuple(dict.fromkeys(block.experts for block in left if block.experts is not None))
+        left = {model.blocks[kind].experts for kind in model.kinds[: split.expert_layers_on_cpu]}
+        experts = tuple(kind for kind in left if kind is not None)
         result[-1] = max(result[-1], host_bytes(architecture.width, every_mask, copies, step, experts))
     return result
 
 
-def _blocks(model: Model, settings: Settings) -> tuple[Block, ...]:
-    return model.rotated_blocks[settings.type_k.quantised + 2 * settings.type_v.quantised]
+def _own_blocks(model: Model, numbers: Sequence[int], without_experts: int) -> tuple[Block, ...]:
+    """Representatives of these blocks; the experts of the first `without_experts` are computed elsewhere."""
+    marked = (
+        model.kinds[number] + (len(model.blocks) if number < without_experts else 0) for number in numbers
+    )
+    stripped = (*model.blocks, *map(_without_experts, model.blocks)) if without_experts else model.blocks
+    return tuple(stripped[kind] for kind in representative(marked))
 
 
 def _without_experts(block: Block) -> Block:

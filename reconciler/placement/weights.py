@@ -82,11 +82,11 @@ def read_weights(header: GgufHeader, architecture: Architecture) -> Weights:
     )
 
 
-def block_tensors(header: GgufHeader, number: int) -> dict[str, Tensor]:
-    """The tensors of one block by their name within it."""
-    prefix = f"blk.{number}."
-    return {
-        tensor.name.removeprefix(prefix): tensor
-        for tensor in header.tensors
-        if tensor.name.startswith(prefix)
-    }
+def block_tensors(header: GgufHeader, count: int) -> tuple[dict[str, Tensor], ...]:
+    """The tensors of each of the first `count` blocks by their names within it."""
+    found: tuple[dict[str, Tensor], ...] = tuple({} for _ in range(count))
+    for tensor in header.tensors:
+        place = _BLOCK.match(tensor.name)
+        if place is not None and int(place[1]) < count:
+            found[int(place[1])][place[2]] = tensor
+    return found
