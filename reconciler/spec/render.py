@@ -1,4 +1,4 @@
-"""Plain data as a YAML text that a person would have written: blocks, one-line lists, prompts as literal text."""
+"""Plain data as YAML that a person might have written: blocks, one-line lists, prompts as literal text."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,12 +6,14 @@ from typing import Any
 
 from reconciler.spec.scalars import flow, scalar
 
-_LITERAL = re.compile(r"[^\s\x7f-\x9f\ufeff][^\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]*")
+_LITERAL = re.compile(
+    r"[^\s\x7f-\x9f\ufeff][^\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]*"
+)
 """Text that a literal block keeps as it is. It begins with no blank, which would need an indentation mark."""
 
 
 def render(data: Mapping[str, Any]) -> str:
-    """The text, whose data is `data` again for every reader of YAML 1.1 and 1.2; the order of keys is kept."""
+    """The text, which every reader of YAML 1.2 reads as `data` again; the order of keys is kept."""
     return "".join(f"{line}\n" if line.strip() else "\n" for line in _mapping(data, ""))
 
 

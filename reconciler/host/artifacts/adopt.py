@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from reconciler.core.errors import IntegrityError
@@ -13,35 +14,53 @@ from reconciler.host.artifacts.store import Store
 from reconciler.host.artifacts.transfer import Progress
 
 _CHUNK = 8 * 1024**2
-_NO_LINK = {errno.EPERM, errno.EACCES, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
+_NO_LINK = {
+    errno.EPERM,
+    errno.EACCES,
+    errno.EXDEV,
+    errno.EMLINK,
+    errno.ENOTSUP,
+    errno.EOPNOTSUPP,
+    errno.ENOSYS,
+}
 
 
-def link_blob(store: Store, path: Path, expected: Sha256, progress: Progress) -> bool:
+def link_blob(
+    store: Store, path: Path, expected: Sha256, progress: Progress, on_wait: Callable[[], None]
+) -> bool:
     """Hard-link `path` as a blob and hash it; False where the file system or its owner does not let us.
 
     The file becomes read-only for both stores: who wrote into it would change what we have verified. Only a
     file of our own, or any as root, is linked; another owner could take that back. IntegrityError where the
     bytes are not the expected ones, or change meanwhile; then nothing was taken.
     """
-    with store.partial(expected, lambda: None) as waiting:
-        # The link never has a partial file's own name: those are truncated when a download begins again.
-        linked = waiting.path.with_suffix(".link")
+    while True:
+        with store.partial(expected, on_wait) as held:
+            if held.moved:
+                continue
+            try:
+                return store.has(expected) or _link(store, path, held.path, expected, progress)
+            finally:
+                if held.remembered() is None:
+                    held.discard()
+
+
+def _link(store: Store, path: Path, beside: Path, expected: Sha256, progress: Progress) -> bool:
+    # Never under a partial file's own name: those are truncated when a download begins again.
+    linked = beside.with_suffix(".link")
+    linked.unlink(missing_ok=True)
+    try:
+        if os.geteuid() not in {0, path.lstat().st_uid}:
+            return False
+        os.link(path, linked, follow_symlinks=False)
+    except OSError as error:
+        if error.errno in _NO_LINK:
+            return False
+        raise
+    try:
+        _admit(store, linked, expected, progress)
+    finally:
         linked.unlink(missing_ok=True)
-        try:
-            if path.lstat().st_uid != os.geteuid() and os.geteuid() != 0:
-                return False
-            os.link(path, linked, follow_symlinks=False)
-        except OSError as error:
-            if error.errno in _NO_LINK:
-                return False
-            raise
-        finally:
-            if not waiting.moved and waiting.remembered() is None:
-                waiting.discard()
-        try:
-            _admit(store, linked, expected, progress)
-        finally:
-            linked.unlink(missing_ok=True)
     return True
 
 

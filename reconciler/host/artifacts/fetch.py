@@ -2,22 +2,25 @@
 
 import hashlib
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import partial as bind
+from pathlib import Path
 
 from reconciler.core.errors import IntegrityError, SourceError
 from reconciler.core.types import Sha256
+from reconciler.host.artifacts.adopt import link_blob
 from reconciler.host.artifacts.disk import disk_errors
 from reconciler.host.artifacts.hub import HubFile, explain, resolve
 from reconciler.host.artifacts.local import copy_file
 from reconciler.host.artifacts.network import Network
 from reconciler.host.artifacts.partial import Partial
 from reconciler.host.artifacts.retries import patiently
-from reconciler.host.artifacts.sources import FileSource, HubSource, Source, WebSource
+from reconciler.host.artifacts.sources import FileSource, HubSource, OllamaSource, Source, WebSource
 from reconciler.host.artifacts.store import Store
 from reconciler.host.artifacts.transfer import Means, Progress, Received, RemoteFile, transfer
 from reconciler.host.artifacts.web import Answer
+from reconciler.host.ollama_store import OllamaBlob, default_stores, find_blob
 
 _MAGIC = b"GGUF"
 
@@ -50,6 +53,8 @@ class Fetcher:
     progress: Progress = lambda _done, _total: None
     on_wait: Callable[[], None] = lambda: None
     """Called when another process is fetching the same file."""
+    ollama_stores: Sequence[Path] = field(default_factory=lambda: default_stores(os.environ))
+    """Where `ollama://` is looked for, in this order."""
 
     def fetch(self, wanted: Wanted) -> Fetched:
         """Have a file in the store. What is there and untouched is neither hashed again nor asked for.
@@ -68,6 +73,8 @@ class Fetcher:
                 return self._from_hub(source, wanted)
             case WebSource():
                 return self._from_web(source, wanted.sha256)
+            case OllamaSource():
+                return self._from_ollama(source, wanted.sha256)
 
     def _from_file(self, source: FileSource, expected: Sha256 | None) -> Fetched:
         return Fetched(self._take(source, str(source), expected, bind(self._copy, source)), None)
@@ -98,6 +105,14 @@ class Fetcher:
             expected = self._take(source, file.url, expected, bind(self._transfer, remote))
         return Fetched(expected, file.revision)
 
+    def _from_ollama(self, source: OllamaSource, expected: Sha256 | None) -> Fetched:
+        blob = find_blob(self.ollama_stores, source.name, source.layer, expected)
+        with disk_errors(self.store.root):
+            linked = link_blob(self.store, blob.path, blob.sha256, self.progress, self.on_wait)
+        if not linked:
+            self._take(source, str(source), blob.sha256, bind(self._copy_blob, blob))
+        return Fetched(blob.sha256, None)
+
     def _resolve(self, source: HubSource, revision: str | None) -> HubFile:
         client = self.network.new_client()
         try:
@@ -114,6 +129,9 @@ class Fetcher:
 
     def _copy(self, source: FileSource, partial: Partial) -> Received:
         return copy_file(source.path, partial, self._means(partial))
+
+    def _copy_blob(self, blob: OllamaBlob, partial: Partial) -> Received:
+        return copy_file(blob.path, partial, self._means(partial))
 
     def _means(self, partial: Partial) -> Means:
         def require_space(size: int) -> None:

@@ -1,4 +1,4 @@
-"""What a source in the spec names: a file on the hub, on a web server or on this machine."""
+"""What a source in the spec names: a file on the hub, a web server, this machine or in Ollama's store."""
 
 import re
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from reconciler.core.errors import SourceError
+from reconciler.core.ollama import OllamaName, parse_name
 
 _REPO_PART = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,95}$")
 _HUB_PARTS = 3
@@ -43,7 +44,19 @@ class FileSource:
         return f"file://{self.path}"
 
 
-Source = HubSource | WebSource | FileSource
+@dataclass(frozen=True, slots=True)
+class OllamaSource:
+    """A GGUF of a local Ollama store."""
+
+    name: OllamaName
+    layer: str
+    """Empty for the model itself, else `projector`, `adapter`, `adapter-2`, …"""
+
+    def __str__(self) -> str:
+        return f"ollama://{self.name}" + (f"#{self.layer}" if self.layer else "")
+
+
+Source = HubSource | WebSource | FileSource | OllamaSource
 
 
 def parse_source(url: str) -> Source:
@@ -57,14 +70,12 @@ def parse_source(url: str) -> Source:
         return _web_source(url)
     if separator and scheme == "file":
         return _file_source(url, rest)
-    if scheme in {"ollama", "ollama:"} or url.startswith("ollama:"):
-        raise SourceError(
-            f"{url}: adopting models from an Ollama store is not supported yet",
-            hint="name the same model by hf:// or by file:// instead",
-        )
+    if separator and scheme == "ollama":
+        name, _, layer = rest.partition("#")
+        return OllamaSource(parse_name(name), layer)
     raise SourceError(
         f"{url!r} is no source",
-        hint="a source is hf://org/repo/file.gguf, https://… or file:///absolute/path.gguf",
+        hint="a source is hf://org/repo/file.gguf, https://…, file:///absolute/path.gguf or ollama://name:tag",
     )
 
 
