@@ -11,7 +11,10 @@ SUSPENDED = "Suspended"
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Something that holds now. `type` and `reason` are CamelCase words for programs, `message` is for people."""
+    """Something that holds now.
+
+    `type` and `reason` are CamelCase words for programs, `message` is for people.
+    """
 
     resource: str
     type: str

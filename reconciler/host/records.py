@@ -26,7 +26,8 @@ class Records:
         """Record an event; the oldest go when there are too many."""
         now = time.time()
         [(number,)] = self._state.execute(
-            "INSERT INTO event (at, type, resource, message, revision) VALUES (?, ?, ?, ?, ?) RETURNING number",
+            "INSERT INTO event (at, type, resource, message, revision)"
+            " VALUES (?, ?, ?, ?, ?) RETURNING number",
             (now, kind.value, resource, message, revision),
         )
         if number % _TRIM_EVERY == 0:

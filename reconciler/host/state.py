@@ -28,8 +28,8 @@ _MIGRATIONS = (
     """,
     """
     CREATE TABLE event (
-        number INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, type TEXT NOT NULL, resource TEXT NOT NULL,
-        message TEXT NOT NULL, revision TEXT);
+        number INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, type TEXT NOT NULL,
+        resource TEXT NOT NULL, message TEXT NOT NULL, revision TEXT);
     CREATE TABLE suspension (
         resource TEXT PRIMARY KEY, reason TEXT NOT NULL, since REAL NOT NULL, until REAL) WITHOUT ROWID;
     CREATE TABLE attempt (

@@ -15,6 +15,7 @@ from reconciler.host.artifacts.store import Store
 from reconciler.host.state import State
 from reconciler.kinds.artifact.apply import ArtifactApplier
 from reconciler.kinds.unit.apply import UnitApplier
+from reconciler.reconcile.announce import Announcer
 from reconciler.reconcile.executor import Handler, Listener, Report, Result, execute
 from reconciler.reconcile.journal import Journal
 from reconciler.reconcile.plan import Commit
@@ -29,7 +30,10 @@ def apply(agreed: Plan, site: Site, state: State, listeners: Sequence[Listener] 
         **ArtifactApplier(fetcher(site)).handlers(),
         ("generation", Verb.COMMIT): _committer(state),
     }
-    return execute(agreed.operations, handlers, [Journal(state), *listeners])
+    announcer = Announcer(state, agreed)
+    results = execute(agreed.operations, handlers, [Journal(state), announcer, *listeners])
+    announcer.close(results)
+    return results
 
 
 def fetcher(site: Site) -> Fetcher:

@@ -36,9 +36,13 @@ class Request:
     prune_limit: int | None = None
     only: frozenset[ModelId] = frozenset()
     """Empty: everything."""
+    without: frozenset[ModelId] = frozenset()
+    """Left alone, whatever the spec says: what is suspended, and what waits after a failure."""
+    resume: frozenset[ModelId] = frozenset()
+    """Started again, although a person stopped them."""
 
     def covers(self, model: ModelId) -> bool:
-        return not self.only or model in self.only
+        return model not in self.without and (not self.only or model in self.only)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,7 @@ class Commit:
 def make_plan(desired: Desired, artifacts: ArtifactPlan, world: UnitWorld, request: Request) -> Plan:
     """Order: artifacts, unit files, one reload, starts, checks, the generation, and removals last."""
     wanted = [_with_artifacts(unit, artifacts) for unit in desired.units if request.covers(unit.model)]
-    units = plan_units(wanted, world)
+    units = plan_units(wanted, world, resume=request.resume)
     removed, refused, notes = _removals(desired, world, request)
     steps = (*artifacts.operations, *units.operations)
     commit = _commit(desired, world, steps, removed) if steps or removed else ()

@@ -1,13 +1,13 @@
 """Decides what happens to units. Pure: from what is wanted and what was seen to operations with causes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from reconciler.core.hashing import text_hash
 from reconciler.core.inventory import OwnedUnit
 from reconciler.core.operations import Operation, Verb, When, operation_id
 from reconciler.core.plan import Refusal
-from reconciler.core.types import UnitName
+from reconciler.core.types import ModelId, UnitName
 from reconciler.core.units import UnitState
 from reconciler.kinds.unit.ownership import Ownership
 from reconciler.kinds.unit.render import render
@@ -38,13 +38,18 @@ class _Step:
     needs: tuple[str, ...]
 
 
-def plan_units(desired: Sequence[DesiredUnit], world: UnitWorld) -> UnitPlan:
-    """Compare each wanted unit with what is there; a unit that is as wanted yields nothing."""
+def plan_units(
+    desired: Sequence[DesiredUnit], world: UnitWorld, *, resume: Collection[ModelId] = ()
+) -> UnitPlan:
+    """Compare each wanted unit with what is there; a unit that is as wanted yields nothing.
+
+    One that a person stopped stays stopped, unless its model is in `resume`.
+    """
     steps: list[_Step] = []
     refused: list[Refusal] = []
     warnings: list[str] = []
     for unit in desired:
-        outcome = _compare(unit, world)
+        outcome = _compare(unit, world, resume=unit.model in resume)
         if isinstance(outcome, _Step):
             steps.append(outcome)
         elif isinstance(outcome, Refusal):
@@ -54,7 +59,7 @@ def plan_units(desired: Sequence[DesiredUnit], world: UnitWorld) -> UnitPlan:
     return UnitPlan(tuple(_operations(steps, world)), tuple(refused), tuple(warnings))
 
 
-def _compare(unit: DesiredUnit, world: UnitWorld) -> _Step | Refusal | str | None:
+def _compare(unit: DesiredUnit, world: UnitWorld, *, resume: bool) -> _Step | Refusal | str | None:
     seen = world.observed[unit.name]
     owned = world.owned.get(unit.name)
     if foreign := _foreign(unit.name, seen, world):
@@ -64,7 +69,7 @@ def _compare(unit: DesiredUnit, world: UnitWorld) -> _Step | Refusal | str | Non
         if seen.file_hash != text_hash(owned.text):
             return _change(unit, world, cause="its unit file was changed by hand")
         if owned.started_hash == wanted:
-            return _unchanged(unit, owned, seen, world)
+            return _unchanged(unit, owned, seen, world, resume=resume)
     if unit.blocked is not None:
         return Refusal(unit.name, *unit.blocked)
     if seen.port_holder is not None:
@@ -94,14 +99,15 @@ def _foreign(name: UnitName, seen: ObservedUnit, world: UnitWorld) -> Refusal | 
 
 
 def _unchanged(
-    unit: DesiredUnit, owned: OwnedUnit, seen: ObservedUnit, world: UnitWorld
+    unit: DesiredUnit, owned: OwnedUnit, seen: ObservedUnit, world: UnitWorld, *, resume: bool
 ) -> _Step | str | None:
     """The configuration is right; is it running?"""
     ready = owned.ready_hash == owned.config_hash
     state = seen.status.state
     if state in _ALIVE:
         return None if ready else _begin(unit, owned, None, "started but never seen ready")
-    if state is UnitState.STOPPED and ready and world.supervisor_running:
+    held = state is UnitState.STOPPED and ready and world.supervisor_running
+    if held and not resume:
         return f"{unit.name} was stopped by hand and is held; `modelctl resume {unit.model}` starts it again"
     if unit.blocked is not None:
         return None
@@ -109,7 +115,10 @@ def _unchanged(
         return _begin(
             unit, owned, Verb.RESTART, f"it failed: {seen.status.detail or 'the supervisor gave up on it'}"
         )
-    cause = "it is not running" if world.supervisor_running else "the supervisor was not running"
+    if held:
+        cause = "stopped by hand, and to be resumed"
+    else:
+        cause = "it is not running" if world.supervisor_running else "the supervisor was not running"
     return _begin(unit, owned, Verb.START, cause)
 
 

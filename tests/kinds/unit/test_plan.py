@@ -159,6 +159,16 @@ def test_a_unit_stopped_by_hand_is_held() -> None:
     assert "held" in plan.warnings[0]
 
 
+def test_a_held_unit_starts_when_its_model_is_resumed() -> None:
+    unit = wanted()
+    there = world((owned(unit), seen(unit.name, UnitState.STOPPED)))
+    assert steps(plan_units([unit], there, resume={ModelId("b")})) == []
+    assert steps(plan_units([unit], there, resume={ModelId("a")})) == [
+        "start llama@a-cpu",
+        "check llama@a-cpu",
+    ]
+
+
 def test_a_held_unit_starts_when_its_model_changes() -> None:
     before, after = wanted(), wanted(context=8192)
     plan = plan_units([after], world((owned(before), seen(before.name, UnitState.STOPPED))))
