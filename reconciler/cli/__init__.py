@@ -23,6 +23,7 @@ COMMANDS = (
     "history",
     "pin",
     "unpin",
+    "gc",
     "verify",
     "gpu",
     "doctor",

@@ -93,7 +93,7 @@ def _record(context: Context, folder: Path, change: "Change", *, commit: bool) -
     except (ModelctlError, OSError) as error:
         raise ModelctlError(
             f"{change.model} serves {change.after}, but the spec could not be edited: {error}",
-            hint=f"set `current_version: {change.after}` by hand; else the next apply goes back to {change.before}",
+            hint=f"set `current_version: {change.after}` by hand, or the next apply takes {change.before}",
         ) from error
     revision = git.commit(folder, files, change.message) if commit and files else None
     event = {
