@@ -112,7 +112,7 @@ def _unit(
 
 
 def _environment(model: Model, layout: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-    """The version and its hashes belong to the configuration: new bytes under an old name restart the unit."""
+    """Version and hashes belong to the configuration: new bytes under an old name restart the unit."""
     current = model.current
     companions = (current.mmproj, *current.loras, current.draft)
     hashes = (*current.hashes, *(file.sha256 for file in companions if file is not None and file.sha256))

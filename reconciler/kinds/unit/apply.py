@@ -10,19 +10,16 @@ from reconciler.core.errors import ModelctlError, SupervisorError, UnhealthyErro
 from reconciler.core.inventory import OwnedUnit
 from reconciler.core.operations import Operation, Verb
 from reconciler.core.types import UnitName
-from reconciler.core.units import UnitState
 from reconciler.host.files import atomic_write, sync_folder
 from reconciler.host.health import wait_ready
 from reconciler.host.state import State
 from reconciler.host.supervisors.base import Supervisor
 from reconciler.kinds.unit.plan import KIND
+from reconciler.kinds.unit.pulse import Pulse
 from reconciler.kinds.unit.types import UnitChange, UnitNames
 
 Report = Callable[[Operation, Exception | None], None]
 _CHECKS_AT_ONCE = 32
-_CRASHES_THAT_SETTLE_IT = 2
-"""One crash may be an accident of the moment, a second says that it will not come up."""
-_TRYING = (UnitState.RUNNING, UnitState.STARTING, UnitState.RESTARTING)
 _LOG_TAIL_LINES = 12
 _UNIT_MODE = 0o644
 
@@ -86,37 +83,21 @@ class UnitApplier:
             report(operation, error)
 
     def _check(self, batch: Sequence[Operation], report: Report) -> None:
+        pulse = Pulse(self.supervisor, [_change(operation).unit.name for operation in batch])
         with ThreadPoolExecutor(max_workers=min(len(batch), _CHECKS_AT_ONCE)) as pool:
             for operation in batch:
-                pool.submit(_each, [operation], report, lambda checked: self._prove(_change(checked)))
+                pool.submit(_each, [operation], report, lambda checked: self._prove(_change(checked), pulse))
 
-    def _prove(self, change: UnitChange) -> None:
+    def _prove(self, change: UnitChange, pulse: Pulse) -> None:
         unit = change.unit
         try:
-            self._await(change)
+            _await(change, pulse)
         except UnhealthyError as error:
             failure = _with_log(error, self._tail(unit.name))
             self.state.put_unit(replace(unit, started_hash=unit.config_hash, failure=failure.what))
             raise failure from error
         self.state.put_unit(
             replace(unit, started_hash=unit.config_hash, ready_hash=unit.config_hash, failure=None)
-        )
-
-    def _await(self, change: UnitChange) -> None:
-        """Until it answered with a token. One that keeps crashing has failed long before its deadline."""
-        unit = change.unit
-        before = self.supervisor.observe([unit.name])[unit.name].restarts
-
-        def alive() -> bool:
-            status = self.supervisor.observe([unit.name])[unit.name]
-            return status.state in _TRYING and status.restarts - before < _CRASHES_THAT_SETTLE_IT
-
-        wait_ready(
-            parse_endpoint(unit.endpoint),
-            deadline_seconds=change.ready_seconds,
-            alive=alive,
-            alias=unit.model,
-            embedding=change.embedding,
         )
 
     def _tail(self, name: UnitName) -> Sequence[str]:
@@ -135,7 +116,7 @@ class UnitApplier:
         self._put(replace(unit, started_hash=None, ready_hash=None, failure=failure))
         self.supervisor.reload([unit.name], [])
         self.supervisor.restart([unit.name])
-        self._await(change)
+        _await(change, Pulse(self.supervisor, [unit.name]))
         self.state.put_unit(
             replace(unit, started_hash=unit.config_hash, ready_hash=unit.config_hash, failure=failure)
         )
@@ -153,6 +134,18 @@ class UnitApplier:
         if path.parent.exists():
             sync_folder(path.parent)
         self.state.forget_unit(name)
+
+
+def _await(change: UnitChange, pulse: Pulse) -> None:
+    """Until it answered with a token. One that keeps crashing has failed long before its deadline."""
+    unit = change.unit
+    wait_ready(
+        parse_endpoint(unit.endpoint),
+        deadline_seconds=change.ready_seconds,
+        alive=lambda: pulse.beats(unit.name),
+        alias=unit.model,
+        embedding=change.embedding,
+    )
 
 
 def _change(operation: Operation) -> UnitChange:
