@@ -7,7 +7,15 @@ The docstring below a field is its description in the JSON Schema and in docs/sp
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+)
 
 from reconciler.core.sizes import parse_bytes, parse_seconds
 from reconciler.core.types import (
@@ -22,9 +30,12 @@ from reconciler.core.types import (
 )
 from reconciler.spec.addresses import check_listen, check_source
 
+SOURCE_PATTERN = r"^(hf|https|http|file|ollama)://."
 LINE_PATTERN = r"^[^\x00-\x1f\x7f]+$"
 FLAG_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 PORTS_PATTERN = r"^[0-9]{1,5}-[0-9]{1,5}$"
+SIZE_FORMAT, DURATION_FORMAT = "size", "duration"
+"""Of the JSON Schema; names of our own, which draft-07 allows."""
 LARGEST_SIZE = 2**63 - 1
 
 
@@ -51,17 +62,27 @@ Line = Annotated[str, StringConstraints(pattern=LINE_PATTERN)]
 """Text without line breaks and other control characters: it may end up in a unit file or an argv."""
 Hex64 = Annotated[str, StringConstraints(pattern=SHA256_PATTERN)]
 Hex40 = Annotated[str, StringConstraints(pattern=REVISION_PATTERN)]
-Source = Annotated[str, AfterValidator(check_source)]
-Listen = Annotated[str, AfterValidator(check_listen)]
+Source = Annotated[
+    str, AfterValidator(check_source), WithJsonSchema({"type": "string", "pattern": SOURCE_PATTERN})
+]
+Listen = Annotated[
+    str,
+    AfterValidator(check_listen),
+    WithJsonSchema(
+        {"type": "string", "pattern": ":[0-9]{1,5}$", "examples": ["127.0.0.1:8600", "[::1]:8600"]}
+    ),
+]
 Size = Annotated[
     Bytes,
-    BeforeValidator(_read_size, json_schema_input_type=str | int),
-    Field(ge=0, examples=["20GiB", "512MiB"]),
+    BeforeValidator(_read_size),
+    Field(ge=0),
+    WithJsonSchema({"format": SIZE_FORMAT, "type": ["string", "integer"], "minimum": 0}),
 ]
 Seconds = Annotated[
     float,
-    BeforeValidator(_read_seconds, json_schema_input_type=str | float),
-    Field(gt=0, examples=["30m", "90s"]),
+    BeforeValidator(_read_seconds),
+    Field(gt=0),
+    WithJsonSchema({"format": DURATION_FORMAT, "type": ["string", "number"], "exclusiveMinimum": 0}),
 ]
 Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
 Count = Annotated[int, Field(ge=1, strict=True)]

@@ -146,7 +146,9 @@ def _unknown_key(case: _Case) -> Fault:
 
 def _missing(case: _Case) -> Fault:
     field = fields_at(case.path[:-1]).get(str(case.path[-1]))
-    hint = f"`{case.path[-1]}`: {field.description}" if field and field.description else None
+    hint = (
+        f"`{case.path[-1]}`: {' '.join(field.description.split())}" if field and field.description else None
+    )
     return Fault(case.path, f"{case.name} is missing", hint)
 
 
