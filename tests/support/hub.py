@@ -83,11 +83,16 @@ class Hub:
 
     @property
     def port(self) -> int:
-        return int(self._server.server_address[1])
+        return int(self._servers[0].server_address[1])
 
     @property
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def cdn(self) -> str:
+        """Where bytes are: another origin than the hub's, as in real life."""
+        return f"http://127.0.0.1:{self._servers[1].server_address[1]}"
 
     def __enter__(self) -> Self:
         hub = self
@@ -97,15 +102,15 @@ class Hub:
                 self.hub = hub
                 super().__init__(*arguments)  # type: ignore[arg-type]
 
-        self._server = _Server(("127.0.0.1", 0), Bound)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        self._thread.start()
+        self._servers = [_Server(("127.0.0.1", 0), Bound) for _ in range(2)]
+        for server in self._servers:
+            threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        for server in self._servers:
+            server.shutdown()
+            server.server_close()
 
 
 class _Server(ThreadingHTTPServer):
@@ -185,7 +190,7 @@ class Handler(BaseHTTPRequestHandler):
             "X-Repo-Commit": commit,
             "X-Linked-Etag": f'"{stored.sha256}"',
             "X-Linked-Size": str(stored.size),
-            "Location": f"{self.hub.endpoint}/cdn/{stored.sha256}?signature=secret",
+            "Location": f"{self.hub.cdn}/cdn/{stored.sha256}?signature=secret",
         }
         return self.answer(302, headers, b"Found. Redirecting to the CDN")
 

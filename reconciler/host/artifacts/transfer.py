@@ -123,6 +123,7 @@ class _Attempt:
         self._whole = False
         """The server knows no ranges: one connection, from begin to end, and no resuming."""
         self._stop = threading.Event()
+        self._hashed = False
         self._clients: list[Client] = []
 
     def run(self) -> Received:
@@ -260,6 +261,7 @@ class _Attempt:
                 raise StartOverError("the partial file was cut by someone else")
             digest.update(buffer[:count])
             position += count
+        self._hashed = True
         self._stop.set()
         return Sha256(digest.hexdigest())
 
@@ -267,7 +269,7 @@ class _Attempt:
         """Make what has arrived outlive a crash, now and then and when the download is broken off."""
         while not self._stop.wait(_SAVE_EVERY_SECONDS):
             self._remember(work)
-        if not work.arrived.is_set():
+        if not self._hashed:
             self._remember(work)
 
     def _remember(self, work: Worklist) -> None:

@@ -101,10 +101,11 @@ class Client:
             connection.abort()
 
     def head(self, url: str, *, token: Token | None = None) -> Answer:
-        """The answer to HEAD. As on the hub, a relative redirect means a renamed repository and is followed;
-        an absolute one means that the bytes are elsewhere and is the answer.
+        """The answer to HEAD, following redirects within the origin (the hub renames repositories).
+
+        A redirect that leads away says where the bytes are, and is the answer.
         """
-        return self._follow("HEAD", url, {}, token, relative_only=True)
+        return self._follow("HEAD", url, {}, token, within_origin=True)
 
     def get(self, url: str, headers: Mapping[str, str], *, token: Token | None = None) -> Answer:
         """The answer to GET, following at most `MOST_REDIRECTS` redirects, each checked as the first address
@@ -113,10 +114,10 @@ class Client:
         TransientError for what is worth another try; SourceError for a redirect or an address that is
         refused. Other statuses are the caller's to judge.
         """
-        return self._follow("GET", url, headers, token, relative_only=False)
+        return self._follow("GET", url, headers, token, within_origin=False)
 
     def _follow(
-        self, method: str, url: str, headers: Mapping[str, str], token: Token | None, *, relative_only: bool
+        self, method: str, url: str, headers: Mapping[str, str], token: Token | None, *, within_origin: bool
     ) -> Answer:
         first = url
         for _ in range(MOST_REDIRECTS + 1):
@@ -130,10 +131,11 @@ class Client:
             location = answer.header("Location")
             if answer.status not in _REDIRECTS or not location:
                 return answer
-            if relative_only and _split(location).netloc:
+            target = _joined(url, location)
+            if within_origin and Origin.of(target) != Origin.of(url):
                 return answer
             answer.finish()
-            url = _joined(url, location)
+            url = target
         raise SourceError(
             f"{Origin.of(first).host} redirects more than {MOST_REDIRECTS} times",
             hint="open the source's address in a browser to see where it leads",
