@@ -13,7 +13,7 @@ from reconciler.placement.compute import (
     representative,
     segment_bytes,
 )
-from reconciler.placement.graph import Block, FeedForward, Step, describe_block
+from reconciler.placement.graph import Block, Step, describe_block
 from reconciler.placement.kv import cache_bytes
 from reconciler.placement.settings import Settings
 from reconciler.placement.weights import Weights, block_tensors, read_weights
@@ -125,16 +125,8 @@ def _compute(model: Model, settings: Settings, split: Split, owners: Sequence[in
         len(split.devices) > 1 and split.cpu == 0 and split.expert_layers_on_cpu == 0 and settings.kv_offload
     )
     copies = PIPELINE_COPIES if pipelined else 1
-    step = Step(
-        tokens=settings.step_tokens,
-        sequences=settings.parallel,
-        outputs=min(settings.step_tokens, settings.outputs or settings.step_tokens),
-        flash_attention=settings.flash_attention,
-        cells=settings.cells,
-        rotate_keys=settings.type_k.quantised,
-        rotate_values=settings.type_v.quantised,
-    )
-    every_mask = _mask_cells(architecture, settings, range(architecture.running_layers))
+    step = largest_step(settings)
+    every_mask = mask_cells(architecture, settings, range(architecture.running_layers))
     result = [Bytes(0)] * (len(split.devices) + 1)
     for owner in {*used, -1}:
         mine = [number for number in range(len(model.kinds)) if owners[number] == owner]
@@ -153,7 +145,7 @@ def _compute(model: Model, settings: Settings, split: Split, owners: Sequence[in
             copies=copies,
             width=architecture.width,
             vocabulary=architecture.vocabulary,
-            mask_cells=every_mask if owner == -1 else _mask_cells(architecture, settings, mine),
+            mask_cells=every_mask if owner == -1 else mask_cells(architecture, settings, mine),
             borrowed=borrowed if settings.op_offload else Bytes(0),
         )
         result[owner] = segment_bytes(segment, step)
@@ -162,6 +154,19 @@ def _compute(model: Model, settings: Settings, split: Split, owners: Sequence[in
         experts = tuple(kind for kind in left if kind is not None)
         result[-1] = max(result[-1], host_bytes(architecture.width, every_mask, copies, step, experts))
     return result
+
+
+def largest_step(settings: Settings) -> Step:
+    """The step of computation that buffers are sized for."""
+    return Step(
+        tokens=settings.step_tokens,
+        sequences=settings.parallel,
+        outputs=min(settings.step_tokens, settings.outputs or settings.step_tokens),
+        flash_attention=settings.flash_attention,
+        cells=settings.cells,
+        rotate_keys=settings.type_k.quantised,
+        rotate_values=settings.type_v.quantised,
+    )
 
 
 def _own_blocks(model: Model, numbers: Sequence[int], without_experts: int) -> tuple[Block, ...]:
@@ -174,10 +179,10 @@ def _own_blocks(model: Model, numbers: Sequence[int], without_experts: int) -> t
 
 
 def _without_experts(block: Block) -> Block:
-    return replace(block, experts=None, feed_forward=FeedForward(0, gated=False, fused=False))
+    return replace(block, experts=None)
 
 
-def _mask_cells(architecture: Architecture, settings: Settings, layers: Iterable[int]) -> tuple[int, ...]:
+def mask_cells(architecture: Architecture, settings: Settings, layers: Iterable[int]) -> tuple[int, ...]:
     """Cells under each attention mask that these layers need: the whole cache's, the window's, both, none."""
     kinds = {architecture.layers[number].cache for number in layers}
     cells = []

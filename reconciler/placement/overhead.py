@@ -1,0 +1,71 @@
+"""Compute buffers by a device's part in the model, before it is known which layers it gets.
+
+They are reckoned over all kinds of blocks, so the buffer of any real part is smaller or equal, save for
+quirks of fragmentation that the planner's exact check afterwards finds.
+"""
+
+from reconciler.placement.compute import PIPELINE_COPIES, Segment, host_bytes, representative, segment_bytes
+from reconciler.placement.memory import Model, largest_step, mask_cells
+from reconciler.placement.partition import Overhead
+from reconciler.placement.settings import Settings
+
+
+def device_overhead(
+    model: Model, settings: Settings, *, pipelined: bool, after_cpu: bool = False, experts_left: bool = False
+) -> Overhead:
+    """Bytes beside its layers for a device; `experts_left`: those of some of its layers stay in RAM."""
+    borrowed = 0
+    if experts_left and settings.op_offload:
+        borrowed = max(layer.largest_expert for layer in model.weights.layers)
+
+    def part(*, first: bool, last: bool) -> int:
+        return _part(
+            model,
+            settings,
+            first=first and not after_cpu,
+            last=last,
+            pipelined=pipelined,
+            borrowed=borrowed,
+        )
+
+    return Overhead(
+        only=part(first=True, last=True),
+        first=part(first=True, last=False),
+        middle=part(first=False, last=False),
+        last=part(first=False, last=True),
+    )
+
+
+def host_overhead(model: Model, settings: Settings, *, pipelined: bool, experts_left: bool = False) -> int:
+    """Bytes of RAM for the CPU's own buffers when the devices have all layers."""
+    architecture = model.architecture
+    masks = mask_cells(architecture, settings, range(architecture.running_layers))
+    kinds = tuple(dict.fromkeys(block.experts for block in model.blocks if block.experts is not None))
+    copies = PIPELINE_COPIES if pipelined else 1
+    return host_bytes(
+        architecture.width, masks, copies, largest_step(settings), kinds if experts_left else ()
+    )
+
+
+def cpu_overhead(model: Model, settings: Settings) -> Overhead:
+    """The same for a CPU that computes the first layers, or all."""
+    feeding = host_overhead(model, settings, pipelined=False, experts_left=True)
+    first = max(feeding, _part(model, settings, first=True, last=False, pipelined=False, borrowed=0))
+    only = _part(model, settings, first=True, last=True, pipelined=False, borrowed=0)
+    return Overhead(only=only, first=first, middle=first, last=only)
+
+
+def _part(
+    model: Model, settings: Settings, *, first: bool, last: bool, pipelined: bool, borrowed: int
+) -> int:
+    architecture = model.architecture
+    segment = Segment(
+        blocks=tuple(model.blocks[kind] for kind in representative(model.kinds)),
+        first=first,
+        last=last,
+        copies=PIPELINE_COPIES if pipelined else 1,
+        width=architecture.width,
+        vocabulary=architecture.vocabulary,
+        mask_cells=mask_cells(architecture, settings, range(architecture.running_layers)),
+    )
+    return segment_bytes(segment, largest_step(settings)) + borrowed
