@@ -1,0 +1,1 @@
+"""What other programs run, read as entries of a spec. Pure: texts and plain values in, plain values out."""
