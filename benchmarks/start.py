@@ -1,7 +1,7 @@
 """Twenty tiny runtimes from nothing to all ready: `modelctl apply` beside `pm2 start` of the same.
 
 Both run the same engine with the same flags on the same ports, in turn: only the way to start differs.
-`apply` also reads the spec, stores and verifies the model, renders units and takes a token from every runtime.
+`apply` also reads the spec, stores and verifies the model, renders units and takes a token from each runtime.
 """
 
 import json
