@@ -81,8 +81,9 @@ def _locate(setting: str) -> _Found:
 
 
 def _server(path: Path) -> _Found:
-    # The folder counts too: llama-server may be a stub whose flags come from libraries beside it.
-    return _Found(embedded=False, command=(str(path),), stamp=_stamp((path, path.resolve().parent)))
+    # llama-server may be a stub: what decides on its flags is in the libraries beside it.
+    files = (path, *path.resolve().parent.glob("lib*"))
+    return _Found(embedded=False, command=(str(path),), stamp=_stamp(files))
 
 
 def _embedded(setting: str) -> _Found:

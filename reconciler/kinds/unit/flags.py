@@ -45,6 +45,8 @@ class RuntimeSettings:
     embedding: bool = False
     api_key_file: str | None = None
     slot_save_path: str | None = None
+    threads: int | None = None
+    """CPU threads; None is one per core, which spin for each other and so starve many small runtimes."""
     flags: Mapping[str, FlagValue] = field(default_factory=dict)
     """The spec's further flags: names without dashes; a list is joined by commas."""
 
@@ -60,40 +62,49 @@ def compile_flags(settings: RuntimeSettings, engine: Engine) -> tuple[str, ...]:
     argv = _Argv(engine, settings.flags)
     argv.put("--model", settings.model)
     argv.put("--alias", ",".join(settings.aliases))
-    if isinstance(settings.endpoint, SocketEndpoint):
-        argv.put("--host", settings.endpoint.path)
-    else:
-        argv.put("--host", settings.endpoint.host)
-        argv.put("--port", str(settings.endpoint.port))
-    argv.put("--parallel", str(settings.parallel))
-    if settings.context_tokens is None:
-        if settings.parallel > 1:
-            argv.prefer("--kv-unified")
-    else:
-        unified = argv.wants("--kv-unified")
-        argv.put("--ctx-size", str(settings.context_tokens * (1 if unified else settings.parallel)))
+    _address(argv, settings.endpoint)
+    _context(argv, settings)
     argv.put_all(settings.placement)
-    if settings.mmproj:
-        argv.put("--mmproj", settings.mmproj)
     _loras(argv, settings.loras)
-    if settings.draft:
-        argv.put("--model-draft", settings.draft)
-    if settings.embedding:
-        argv.put("--embedding")
-        if settings.context_tokens is not None and settings.context_tokens > _UBATCH:
-            argv.prefer("--batch-size", str(settings.context_tokens))
-            argv.prefer("--ubatch-size", str(settings.context_tokens))
-    if settings.api_key_file:
-        argv.put("--api-key-file", settings.api_key_file)
-    if settings.slot_save_path:
-        argv.put("--slot-save-path", settings.slot_save_path)
+    for name, path in (
+        ("--mmproj", settings.mmproj),
+        ("--model-draft", settings.draft),
+        ("--api-key-file", settings.api_key_file),
+        ("--slot-save-path", settings.slot_save_path),
+    ):
+        if path is not None:
+            argv.put(name, path)
     argv.put("--metrics")
+    if settings.threads is not None:
+        argv.prefer("--threads", str(settings.threads))
     argv.prefer("--fit", "off")
     argv.prefer("--cache-ram", str(CACHE_RAM_MIB))
     argv.prefer("--no-webui")
     argv.prefer("--offline")
     argv.put_users()
     return tuple(argv.words)
+
+
+def _address(argv: "_Argv", endpoint: Endpoint) -> None:
+    if isinstance(endpoint, SocketEndpoint):
+        argv.put("--host", endpoint.path)
+    else:
+        argv.put("--host", endpoint.host)
+        argv.put("--port", str(endpoint.port))
+
+
+def _context(argv: "_Argv", settings: RuntimeSettings) -> None:
+    tokens = settings.context_tokens
+    argv.put("--parallel", str(settings.parallel))
+    if tokens is not None:
+        argv.put("--ctx-size", str(tokens if argv.wants("--kv-unified") else tokens * settings.parallel))
+    elif settings.parallel > 1:
+        argv.prefer("--kv-unified")
+    if settings.embedding:
+        argv.put("--embedding")
+        if tokens is not None and tokens > _UBATCH:
+            argv.prefer("--batch-size", str(tokens))
+            argv.prefer("--ubatch-size", str(tokens))
 
 
 def _loras(argv: "_Argv", loras: tuple[LoraFile, ...]) -> None:
