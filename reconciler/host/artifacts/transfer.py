@@ -123,7 +123,6 @@ class _Attempt:
         self._whole = False
         """The server knows no ranges: one connection, from begin to end, and no resuming."""
         self._stop = threading.Event()
-        self._hashed = False
         self._clients: list[Client] = []
 
     def run(self) -> Received:
@@ -138,9 +137,12 @@ class _Attempt:
                 raise AssertionError("an answer always tells the size")
             self._means.require_space(self._size)
             work = Worklist(self._size, finished.spans, self._size if self._whole else part)
-            return Received(
-                self._run_threads(work, client, answer), Bytes(self._size), resumed=self._known is not None
-            )
+            try:
+                sha256 = self._run_threads(work, client, answer)
+            except (SourceError, KeyboardInterrupt):
+                self._remember(work)
+                raise
+            return Received(sha256, Bytes(self._size), resumed=self._known is not None)
         finally:
             for each in self._clients:
                 each.close()
@@ -261,15 +263,12 @@ class _Attempt:
                 raise StartOverError("the partial file was cut by someone else")
             digest.update(buffer[:count])
             position += count
-        self._hashed = True
         self._stop.set()
         return Sha256(digest.hexdigest())
 
     def _save(self, work: Worklist) -> None:
-        """Make what has arrived outlive a crash, now and then and when the download is broken off."""
+        """Make what has arrived outlive a crash, now and then."""
         while not self._stop.wait(_SAVE_EVERY_SECONDS):
-            self._remember(work)
-        if not self._hashed:
             self._remember(work)
 
     def _remember(self, work: Worklist) -> None:
