@@ -1,13 +1,12 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
-from pathlib import Path
 
 import pytest
 
 from reconciler.core.types import Bytes
 from reconciler.placement.devices import MARGIN, Device, Host, known_bandwidth
-from reconciler.placement.memory import Model, Split, estimate, read_model_figures
+from reconciler.placement.memory import Model, Split, estimate
 from reconciler.placement.settings import Settings
 from reconciler.placement.split import Placement, Unplaced, by_shares, fit, seconds_per_token
 from tests.placement import shapes
@@ -24,19 +23,6 @@ def device(name: str, gib: float, bandwidth: float) -> Device:
 
 
 CARDS = (device("a", 15, FAST), device("b", 11, SLOW), device("c", 10, MIDDLE))
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    folder: Path = tmp_path_factory.mktemp("shapes")
-    known: dict[str, Model] = {}
-
-    def read(name: str) -> Model:
-        if name not in known:
-            known[name] = read_model_figures(shapes.header(shapes.write(shapes.shape(name), folder)))
-        return known[name]
-
-    return read
 
 
 def placed(found: Placement | Unplaced) -> Placement:
