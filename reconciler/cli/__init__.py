@@ -4,6 +4,7 @@ import itertools
 import json
 import sys
 from importlib import import_module
+from keyword import iskeyword
 
 import click
 
@@ -26,6 +27,8 @@ COMMANDS = (
     "gc",
     "verify",
     "gpu",
+    "import",
+    "export",
     "doctor",
     "schema",
     "completion",
@@ -45,7 +48,8 @@ class LazyGroup(click.Group):
         del ctx
         if cmd_name not in COMMANDS:
             return None
-        found = import_module(f"reconciler.cli.{cmd_name.replace('-', '_')}").command
+        module = cmd_name.replace("-", "_") + ("_" if iskeyword(cmd_name) else "")
+        found = import_module(f"reconciler.cli.{module}").command
         if not isinstance(found, click.Command):
             raise TypeError(f"reconciler.cli.{cmd_name} declares no command")
         return found

@@ -91,7 +91,7 @@ class _Fit:
         )
 
     def _is_known(self, model: FoundModel, same: Model) -> bool:
-        """Whether the spec's model of that id is this one; other bytes of the same source are a new version."""
+        """Whether the spec's model of that id is this one; other bytes of its source are a new version."""
         versions = [version for version in same.versions if version.gguf_url == model.gguf_url]
         if not versions:
             self.left_out.append(
