@@ -87,11 +87,6 @@ def _in_place(version: WantedVersion, file: WantedFile, seen: SeenStore) -> bool
 
 def _blocked(version: WantedVersion) -> tuple[str, str | None] | None:
     for file in version.files:
-        if file.url.startswith("ollama://"):
-            return (
-                f"{version}: adopting models from an Ollama store is not supported yet",
-                "name the same model by hf:// or by file:// instead",
-            )
         if not file.resolved:
             lacking = "sha256" if file.sha256 is None else "revision"
             return (
