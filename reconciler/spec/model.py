@@ -329,6 +329,26 @@ class Persona(Closed):
     """What a request does not say itself."""
 
 
+HookEvent = Literal[
+    "apply_began", "apply_ended", "operation_failed", "version_stored", "runtime_ready", "runtime_failed",
+    "runtime_restored", "runtime_restarted", "runtime_gave_up", "runtime_held", "runtime_removed",
+    "profile_changed", "revision_seen", "spec_invalid", "blocked", "unblocked", "suspended", "resumed",
+    "watch_began", "watch_ended",
+]  # fmt: skip
+"""Those of `reconciler.core.events`, but for the failure of a hook, which must run no hook."""
+
+
+class Hook(Closed):
+    """A command that the watcher runs on events."""
+
+    on: Annotated[tuple[HookEvent, ...], Field(min_length=1)]
+    """The events; docs/watching.md tells what each means."""
+    run: Annotated[tuple[Line, ...], Field(min_length=1)]
+    """The program and its arguments, without a shell; the event comes as JSON on its standard input."""
+    timeout: Seconds = 10.0
+    """It is killed after so long."""
+
+
 class Spec(Closed):
     """Everything that the spec folder says."""
 
@@ -342,6 +362,8 @@ class Spec(Closed):
     """Further names under which models answer."""
     pins: dict[Id, Id] = {}
     """Model id → version id that promote, update and gc must leave alone."""
+    hooks: tuple[Hook, ...] = ()
+    """Commands that the watcher runs on events, whoever caused them."""
 
     @cached_property
     def by_id(self) -> dict[ModelId, Model]:

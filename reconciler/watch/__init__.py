@@ -1,0 +1,1 @@
+"""What wakes the loop: commits, saved files, remotes, units, drift, GPUs and time."""
