@@ -23,18 +23,16 @@ def load(texts: Mapping[str, str]) -> Spec:
     try:
         spec = Spec.model_validate(merged.data)
     except ValidationError as error:
-        from reconciler.spec.places import located, raise_all  # noqa: PLC0415 - only errors need positions
-        from reconciler.spec.words import word  # noqa: PLC0415 - likewise
+        from reconciler.spec.words import word  # noqa: PLC0415 - only errors need words
 
         faults = word(error.errors(include_url=False), merged.data)
-        raise_all(located(merged, faults))
-        raise
-    faults = check(spec)
-    if faults:
-        from reconciler.spec.places import located, raise_all  # noqa: PLC0415 - likewise
+    else:
+        faults = check(spec)
+        if not faults:
+            return spec
+    from reconciler.spec.places import as_one, located  # noqa: PLC0415 - only errors need positions
 
-        raise_all(located(merged, faults))
-    return spec
+    raise as_one(located(merged, faults))
 
 
 def locate(texts: Mapping[str, str], path: Path, *, at_key: bool = False) -> Location | None:
@@ -58,7 +56,7 @@ def _read(texts: Mapping[str, str]) -> Merged:
             errors.append(error)
     merged, conflicts = merge(documents)
     if errors or conflicts:
-        from reconciler.spec.places import located_conflicts, raise_all  # noqa: PLC0415 - only errors need positions
+        from reconciler.spec.places import as_one, located_conflicts  # noqa: PLC0415 - only errors need positions
 
-        raise_all([*errors, *located_conflicts(conflicts)])
+        raise as_one([*errors, *located_conflicts(conflicts)])
     return merged

@@ -66,12 +66,9 @@ def in_order(errors: Sequence[SpecError]) -> tuple[SpecError, ...]:
     return tuple(sorted(errors, key=lambda error: _sort_key(error.where)))
 
 
-def raise_all(errors: Sequence[SpecError]) -> None:
-    """Raise the one error, or all of them as one; nothing when there is none."""
-    if len(errors) == 1:
-        raise errors[0]
-    if errors:
-        raise SpecErrors(tuple(errors))
+def as_one(errors: Sequence[SpecError]) -> SpecError:
+    """The one error itself, or several as one; there is at least one."""
+    return errors[0] if len(errors) == 1 else SpecErrors(tuple(errors))
 
 
 def _written(path: Path) -> tuple[str, ...]:

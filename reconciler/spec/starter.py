@@ -1,5 +1,6 @@
 """The first spec for a machine: commented, valid, and with a model that fits."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from reconciler.spec.scalars import flow, scalar
 
 _GIB = 1024**3
 _VRAM_RESERVE = 1 * _GIB
+_SIMPLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]*")
 _COLUMN = 46
 """Where the comments behind values begin."""
 
@@ -139,10 +141,10 @@ def _profiles(gpus: tuple[Gpu, ...]) -> dict[str, tuple[tuple[str, ...], Bytes]]
 
 
 def _name(gpu: Gpu, gpus: tuple[Gpu, ...]) -> str:
-    """The short product name, or the UUID where another GPU's name holds it too."""
+    """The short product name, or the UUID where another GPU's name holds it too, or it is none."""
     short = gpu.name.removeprefix("NVIDIA ").removeprefix("GeForce ")
     alone = sum(short.lower() in other.name.lower() for other in gpus) == 1
-    return short if alone and short else gpu.uuid
+    return short if alone and _SIMPLE.fullmatch(short) else gpu.uuid
 
 
 def _profile_section(profiles: dict[str, tuple[tuple[str, ...], Bytes]]) -> Iterator[str]:
