@@ -1,7 +1,9 @@
 """A model served by a real engine for the length of a `with`."""
 
 import http.client
+import itertools
 import json
+import os
 import socket
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -19,10 +21,24 @@ READY_SECONDS = 60.0
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on now, and that neither clients nor other test processes are given soon.
+
+    Below the range of ports that the system hands out, beginning at a place of this process's own.
+    """
+    for port in itertools.islice(_PORTS, _HIGH - _LOW):
+        with closing(socket.socket()) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no port is free")
+
+
+_LOW, _HIGH = 10_000, 32_000
+_START = os.getpid() * 67 % (_HIGH - _LOW)
+_PORTS = (_LOW + (_START + step) % (_HIGH - _LOW) for step in itertools.count())
 
 
 @dataclass(frozen=True)
