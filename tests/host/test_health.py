@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -99,7 +100,10 @@ def test_a_real_engine_is_ready_over_tcp_and_over_a_socket(
     engine = find_engine("embedded" if kind == "embedded" else str(llama_server()))
     model = tmp_path / "tiny.gguf"
     model.write_bytes(tiny_model("Here."))
-    with served(engine, model, socket_path=tmp_path / "a.sock" if over_socket else None) as server:
+    with (
+        TemporaryDirectory(prefix="mctl-") as short,
+        served(engine, model, socket_path=Path(short, "a.sock") if over_socket else None) as server,
+    ):
         report = wait_ready(server.endpoint, deadline_seconds=30, alias="tiny")
         assert look(server.endpoint) is Health.READY
         assert "it serves tiny, not other" in unhealthy(server.endpoint, alias="other")
@@ -120,8 +124,8 @@ def test_it_waits_while_the_model_loads() -> None:
 def test_it_waits_for_a_server_that_does_not_listen_yet(tmp_path: Path) -> None:
     model = tmp_path / "tiny.gguf"
     model.write_bytes(tiny_model("Here."))
-    path = tmp_path / "a.sock"
-    with ThreadPoolExecutor(1) as pool:
+    with TemporaryDirectory(prefix="mctl-") as short, ThreadPoolExecutor(1) as pool:
+        path = Path(short, "a.sock")
         waiting = pool.submit(wait_ready, SocketEndpoint(str(path)), deadline_seconds=60)
         with served(find_engine("embedded"), model, socket_path=path):
             assert waiting.result(60).listening_seconds > 0
