@@ -61,6 +61,11 @@ inside='
   fi
   mount -t tmpfs -o mode=755 tmpfs /run
   mkdir -p /run/systemd/system
+  # What a manager that runs as root mounts over paths that a unit may not see.
+  mkdir -p -m 755 /run/systemd/inaccessible
+  cd /run/systemd/inaccessible
+  mkdir -m 000 dir && touch reg && mkfifo fifo && mknod chr c 0 0 && mknod blk b 0 0 && chmod 000 *
+  cd /
   exec /lib/systemd/systemd --user --log-target=console
 '
 export XDG_RUNTIME_DIR=$runtime XDG_CONFIG_HOME=$config

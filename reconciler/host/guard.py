@@ -31,6 +31,7 @@ MEMORY_VARIABLE = "MODELCTL_MEMORY_LIMIT"
 LOG_VARIABLE = "MODELCTL_LOG"
 
 _LOOK_SECONDS = 2.0
+_ASK_SECONDS = 30.0
 _SETTLED_SECONDS = 10.0
 _STOP_SECONDS = 30.0
 """How long a process over its limit has to end by itself."""
@@ -153,8 +154,8 @@ def _sibling(pid: int, environment: Mapping[str, str]) -> Sibling | None:
 class CrashLoops:
     """Counts restarts by the supervisor's own count, and makes it give up on a loop.
 
-    The supervisor is asked only while some unit is not running or after processes have changed: an answer may
-    cost the start of an interpreter.
+    The supervisor is asked after processes have changed and while a unit waits for its restart, else twice a
+    minute while some unit has no process: an answer may cost the start of an interpreter.
     """
 
     supervisor: "CrashLoopSupervisor"
@@ -162,16 +163,19 @@ class CrashLoops:
     restarts: dict[UnitName, int] = field(default_factory=dict)
     crashes: dict[UnitName, CrashHistory] = field(default_factory=dict)
     settled: frozenset[UnitName] = frozenset()
-    """Units that were seen stopped or failed: they need no process."""
+    """Units that were seen stopped, failed or absent: they need no process."""
+    asked_at: float = 0.0
 
     def look(self, siblings: list[Sibling]) -> list[UnitName]:
         """Units that were given up now."""
         names = self.supervisor.installed()
         running = {sibling.name: sibling.pid for sibling in siblings}
-        missing = set(names) - running.keys() - self.settled
-        if running == self.running and not missing:
+        missing = set(names) - running.keys()
+        overdue = missing and time.monotonic() - self.asked_at > _ASK_SECONDS
+        if running == self.running and missing <= self.settled and not overdue:
             return []
         self.running = running
+        self.asked_at = time.monotonic()
         given_up: list[UnitName] = []
         statuses = self.supervisor.observe(names)
         for name, status in statuses.items():

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from reconciler.host.files import atomic_write
 from reconciler.host.process import Completed, run
 from reconciler.host.supervisors.base import Problem
 from reconciler.host.supervisors.guarding import Duties, guard_argv, write_duties
+from reconciler.host.supervisors.systemd_status import PROPERTIES, read_status
 
 _SUFFIX = ".service"
 _GUARD = "modelctl-guard" + _SUFFIX
@@ -24,16 +25,6 @@ _JOB_SECONDS = 600.0
 _NOT_LOADED = 5
 """Exit status of systemctl when a named unit is unknown."""
 _CGROUPS = Path("/sys/fs/cgroup")
-_PROPERTIES = (
-    "Id", "LoadState", "LoadError", "ActiveState", "SubState", "Result", "MainPID", "NRestarts",
-    "ExecMainStatus", "StateChangeTimestampMonotonic",
-    "ActiveEnterTimestampMonotonic", "ActiveExitTimestampMonotonic",
-    "ExecMainStartTimestampMonotonic", "ExecMainExitTimestampMonotonic",
-)  # fmt: skip
-
-
-_BROKEN = ("bad-setting", "error")
-"""LoadState of a unit file that systemd cannot use."""
 
 
 class Scope(StrEnum):
@@ -115,7 +106,7 @@ class SystemdSupervisor:
         if not names:
             return statuses
         done = self._systemctl(
-            "show", f"--property={','.join(_PROPERTIES)}", *_units_of(names), timeout=_ANSWER_SECONDS
+            "show", f"--property={','.join(PROPERTIES)}", *_units_of(names), timeout=_ANSWER_SECONDS
         )
         if done.returncode != 0:
             if not self.is_running():
@@ -243,69 +234,6 @@ class SystemdSupervisor:
         except OSError:
             return False
         return "memory" in controllers.split()
-
-
-def read_status(name: UnitName, properties: Mapping[str, str], *, boot: float) -> UnitStatus:
-    """Read `systemctl show` of one unit. `boot` is the epoch time at which CLOCK_MONOTONIC was 0."""
-    state = _state(properties)
-    stamp = "ActiveEnter" if properties["ActiveState"] == "active" else "StateChange"
-    since = _seconds(properties, stamp)
-    return UnitStatus(
-        name=name,
-        state=state,
-        pid=int(properties.get("MainPID", "0")) or None,
-        restarts=int(properties.get("NRestarts", "0")),
-        since=boot + since if since else None,
-        detail=_detail(properties),
-    )
-
-
-def _state(properties: Mapping[str, str]) -> UnitState:
-    match properties["ActiveState"], properties["SubState"]:
-        case "active" | "reloading", _:
-            return UnitState.RUNNING
-        case "activating", substate:
-            return UnitState.RESTARTING if substate.startswith("auto-restart") else UnitState.STARTING
-        case _ if properties["LoadState"] == "not-found":
-            return UnitState.ABSENT
-        case "failed", _:
-            return UnitState.STOPPED if _was_stopped(properties) else UnitState.FAILED
-        case _:
-            broken = properties["LoadState"] in _BROKEN
-            return UnitState.FAILED if broken else UnitState.STOPPED
-
-
-def _was_stopped(properties: Mapping[str, str]) -> bool:
-    """Whether a failed unit only ended badly when someone stopped it.
-
-    `Result` does not tell (a crash loop reports its last exit), the order of events does: a stop is ordered
-    first and the process ends after it; in a crash the process ends first.
-    """
-    started = _seconds(properties, "ExecMainStart")
-    ordered = _seconds(properties, "ActiveExit")
-    ended = _seconds(properties, "ExecMainExit")
-    return 0 < started <= ordered < ended
-
-
-def _seconds(properties: Mapping[str, str], stamp: str) -> float:
-    return int(properties.get(f"{stamp}TimestampMonotonic", "0") or "0") / 1_000_000
-
-
-def _detail(properties: Mapping[str, str]) -> str | None:
-    load = properties["LoadState"]
-    if load in _BROKEN:
-        return f"systemd cannot load it: {properties.get('LoadError', '')}"
-    if load == "masked" or properties["ActiveState"] == "deactivating":
-        return "masked" if load == "masked" else "stopping"
-    match properties.get("Result", "success"):
-        case "success":
-            return None
-        case "exit-code":
-            return f"it ended with exit status {properties.get('ExecMainStatus', '?')}"
-        case "oom-kill":
-            return "killed above its memory limit"
-        case result:
-            return f"systemd says: {result}"
 
 
 def _units_of(names: Sequence[UnitName]) -> list[str]:

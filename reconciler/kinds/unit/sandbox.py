@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from reconciler.core.units import GpuAccess, UnitDefinition
 
-_HOMES = ("/home/", "/root/", "/run/user/")
 _TEMPORARY = ("/tmp/", "/var/tmp/")  # noqa: S108 - recognised, not used
 _DEVICES = {
     GpuAccess.NONE: (),
@@ -21,12 +20,10 @@ _DEVICES = {
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """`homes` and `temporary` tell whether a needed path lies in somebody's home or below /tmp."""
-
     devices: tuple[str, ...]
     """Device groups for DeviceAllow=; empty: none but the harmless ones."""
-    homes: bool
     temporary: bool
+    """Whether a needed path lies below /tmp, so that the unit cannot have a /tmp of its own."""
 
 
 def of(definition: UnitDefinition) -> Sandbox:
@@ -39,6 +36,5 @@ def of(definition: UnitDefinition) -> Sandbox:
     )
     return Sandbox(
         devices=_DEVICES[definition.gpu],
-        homes=any(f"{path}/".startswith(_HOMES) for path in needed),
         temporary=any(f"{path}/".startswith(_TEMPORARY) for path in needed),
     )

@@ -1,92 +1,16 @@
-"""One box per supervisor that runs here: the adapter, and its own tool as a person would use it."""
+"""One box per supervisor that runs here."""
 
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from reconciler.core.types import UnitName
-from reconciler.core.units import GpuAccess, SupervisorKind, UnitDefinition, UnitState, UnitStatus
-from reconciler.host.supervisors.base import Supervisor
-from reconciler.host.supervisors.choose import open_supervisor
-from reconciler.host.supervisors.supervisord import SupervisordSupervisor
-from reconciler.host.templates import unit_template
-from reconciler.kinds.unit.ownership import Ownership
-from reconciler.kinds.unit.render import render
 from tests.support.pm2 import pm2_bin
+from tests.support.supervisors import Box, pm2_box, supervisord_box, systemd_box
 from tests.support.systemd import PrivateManager, private_manager
-from tests.support.waiting import wait_until
-
-SLEEP = ("/bin/sleep", "1000")
-
-
-@dataclass
-class Box:
-    """A supervisor with nothing in it."""
-
-    supervisor: Supervisor
-    folder: Path
-    by_hand: Callable[[str, str], None]
-    """Run the supervisor's own command for a verb and a unit."""
-    names: list[UnitName] = field(default_factory=list)
-
-    def unit(self, name: str = "a", argv: tuple[str, ...] = SLEEP, **changes: object) -> UnitName:
-        """Write a unit's file; the supervisor has not been told."""
-        definition = UnitDefinition(
-            name=UnitName(f"llama@{name}-max"),
-            description="a test",
-            argv=argv,
-            environment=(),
-            working_directory=str(self.folder),
-            log_path=str(self.folder / "logs" / f"{name}.log"),
-            memory_limit=None,
-            read_paths=(),
-            write_paths=(),
-            gpu=GpuAccess.NONE,
-            loopback=True,
-            stop_timeout_seconds=5,
-        )
-        definition = replace(definition, **changes)  # type: ignore[arg-type]
-        (self.folder / "logs").mkdir(exist_ok=True)
-        kind = self.supervisor.kind
-        ownership = Ownership("test", 1, definition.config_hash)
-        path = self.supervisor.unit_path(definition.name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(render(definition, ownership, kind, unit_template(kind)).text)
-        self.names.append(definition.name)
-        return definition.name
-
-    def running(self, name: str = "a", argv: tuple[str, ...] = SLEEP, **changes: object) -> UnitName:
-        """Write, reload, start and see it running."""
-        unit = self.unit(name, argv, **changes)
-        self.supervisor.reload([unit], [])
-        self.supervisor.start([unit])
-        self.wait_for(unit, UnitState.RUNNING)
-        return unit
-
-    def status(self, name: UnitName) -> UnitStatus:
-        return self.supervisor.observe([name])[name]
-
-    def pid(self, name: UnitName) -> int:
-        pid = self.status(name).pid
-        assert pid is not None
-        return pid
-
-    def wait_for(self, name: UnitName, state: UnitState, seconds: float = 10) -> None:
-        wait_until(lambda: self.status(name).state is state, seconds, f"{name} {state}")
-
-    def clear(self) -> None:
-        names = list(dict.fromkeys(self.names))
-        self.supervisor.stop(names)
-        for name in names:
-            self.supervisor.unit_path(name).unlink(missing_ok=True)
-        self.supervisor.reload([], names)
 
 
 @pytest.fixture(scope="session")
@@ -95,58 +19,37 @@ def manager() -> Iterator[PrivateManager]:
         yield manager
 
 
-@pytest.fixture(params=["supervisord", "systemd-user", "pm2"])
-def box(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Box]:
-    # Short: supervisord and PM2 put UNIX sockets there.
-    folder = Path(tempfile.mkdtemp(prefix="mct"))
+@pytest.fixture
+def short_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """UNIX sockets fit into its path. Secrets of the caller stand in the environment."""
     monkeypatch.setenv("HF_TOKEN", "secret")
     monkeypatch.setenv("LLAMA_SERVER_ROUTER_PORT", "1")
-    try:
-        match request.param:
-            case "supervisord":
-                yield from _supervisord(folder)
-            case "systemd-user":
-                manager = request.getfixturevalue("manager")
-                for key, value in manager.environment.items():
-                    monkeypatch.setenv(key, value)
-                yield from _systemd(folder)
-            case "pm2":
-                monkeypatch.setenv("PATH", f"{pm2_bin()}{os.pathsep}{os.environ['PATH']}")
-                monkeypatch.setenv("PM2_HOME", str(folder / "home"))
-                yield from _pm2(folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix="mct"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
-def _supervisord(folder: Path) -> Iterator[Box]:
-    supervisor = open_supervisor(SupervisorKind.SUPERVISORD, state_directory=folder)
-    assert isinstance(supervisor, SupervisordSupervisor)
-    supervisor.ensure_running()
-    control = [
-        sys.executable,
-        "-m",
-        "supervisor.supervisorctl",
-        "-c",
-        str(folder / "supervisord/supervisord.conf"),
-    ]
-    yield Box(supervisor, folder, lambda verb, name: _run([*control, verb, name]))
-    supervisor.shut_down()
+@pytest.fixture
+def supervisord(short_folder: Path) -> Iterator[Box]:
+    yield from supervisord_box(short_folder)
 
 
-def _systemd(folder: Path) -> Iterator[Box]:
-    supervisor = open_supervisor(SupervisorKind.SYSTEMD_USER, state_directory=folder)
-    supervisor.ensure_running()
-    box = Box(supervisor, folder, lambda verb, name: _run(["systemctl", "--user", verb, f"{name}.service"]))
-    yield box
-    box.clear()
+@pytest.fixture
+def systemd(short_folder: Path, manager: PrivateManager, monkeypatch: pytest.MonkeyPatch) -> Iterator[Box]:
+    for key, value in manager.environment.items():
+        monkeypatch.setenv(key, value)
+    yield from systemd_box(short_folder)
 
 
-def _pm2(folder: Path) -> Iterator[Box]:
-    supervisor = open_supervisor(SupervisorKind.PM2, state_directory=folder)
-    supervisor.ensure_running()
-    yield Box(supervisor, folder, lambda verb, name: _run(["pm2", verb, name]))
-    _run(["pm2", "kill"])
+@pytest.fixture
+def pm2(short_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Box]:
+    monkeypatch.setenv("PATH", f"{pm2_bin()}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PM2_HOME", str(short_folder / "home"))
+    yield from pm2_box(short_folder)
 
 
-def _run(argv: list[str]) -> None:
-    subprocess.run(argv, check=True, capture_output=True, timeout=60)
+@pytest.fixture(params=["supervisord", "systemd", "pm2"])
+def box(request: pytest.FixtureRequest) -> Box:
+    """Each supervisor that can run here."""
+    box: Box = request.getfixturevalue(request.param)
+    return box

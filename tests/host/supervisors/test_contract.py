@@ -13,10 +13,10 @@ import psutil
 import pytest
 
 from reconciler.core.errors import SupervisorError
-from reconciler.core.restarts import DELAY_SECONDS
+from reconciler.core.restarts import DELAY_SECONDS, LOG_BYTES
 from reconciler.core.types import UnitName
 from reconciler.core.units import UnitState
-from tests.host.supervisors.conftest import Box
+from tests.support.supervisors import Box
 from tests.support.waiting import wait_until
 
 _MIB = 1024 * 1024
@@ -268,6 +268,18 @@ def test_the_log_shows_its_end_and_is_followed(box: Box) -> None:
     more.touch()
     reader.join(timeout=10)
     assert seen == ["line 3", "later"]
+
+
+@pytest.mark.slow
+def test_a_log_that_grew_large_is_rotated(box: Box) -> None:
+    megabytes = LOG_BYTES // 1_000_000 + 3
+    script = f"yes 0123456789 | head -c {megabytes}000000; until test -e done; do sleep 0.05; done; echo end"
+    name = box.running(argv=("/bin/sh", "-c", f"{script}; exec sleep 1000"))
+    log = box.folder / "logs" / "a.log"
+    wait_until(log.with_name("a.log.1").exists, 20, "a rotated log")
+    wait_until(lambda: log.stat().st_size < LOG_BYTES, what="a log cut short")
+    (box.folder / "done").touch()
+    wait_until(lambda: list(box.supervisor.log(name, lines=1, follow=False)) == ["end"], what="the last line")
 
 
 def test_nothing_of_the_callers_environment_reaches_a_unit(box: Box) -> None:
