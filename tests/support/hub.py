@@ -8,6 +8,7 @@ import argparse
 import hashlib
 import json
 import re
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -60,6 +61,8 @@ class Hub:
     requests: list[Request] = field(default_factory=list)
     sent: int = 0
     """Bytes of file bodies that were sent."""
+    tls: ssl.SSLContext | None = None
+    """Speak HTTPS with this."""
     intercept: Intercept | None = None
     busy: int = 0
     """Requests that are being answered now."""
@@ -87,12 +90,16 @@ class Hub:
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self._scheme}://127.0.0.1:{self.port}"
+
+    @property
+    def _scheme(self) -> str:
+        return "http" if self.tls is None else "https"
 
     @property
     def cdn(self) -> str:
         """Where bytes are: another origin than the hub's, as in real life."""
-        return f"http://127.0.0.1:{self._servers[1].server_address[1]}"
+        return f"{self._scheme}://127.0.0.1:{self._servers[1].server_address[1]}"
 
     def __enter__(self) -> Self:
         hub = self
@@ -104,6 +111,8 @@ class Hub:
 
         self._servers = [_Server(("127.0.0.1", 0), Bound) for _ in range(2)]
         for server in self._servers:
+            if self.tls is not None:
+                server.socket = self.tls.wrap_socket(server.socket, server_side=True)
             threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
