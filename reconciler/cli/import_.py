@@ -135,9 +135,7 @@ def _finish(
     edited, new = _edits(folder, source, texts, fitted)
     written = _write(folder, {**edited, **new}) if write else []
     _say(context, fitted, refused, next(iter(new.values()), ""), written)
-    if not fitted.models and not fitted.versions and (refused or found.left_out or not found.models):
-        return ExitCode.FAILED
-    return ExitCode.OK
+    return ExitCode.OK if found.models else ExitCode.FAILED
 
 
 def _spec(folder: Path) -> "tuple[Mapping[str, str], Spec]":

@@ -38,7 +38,7 @@ class Runtime:
 
     @property
     def container_arguments(self) -> tuple[str, ...]:
-        """The flags of a llama-server in a container, whose loopback is its own: it listens on all addresses."""
+        """llama-server's flags in a container, whose loopback is its own: it listens on all addresses."""
         words = list(self.definition.argv[self.command :])
         if not isinstance(self.endpoint, SocketEndpoint) and "--host" in words:
             words[words.index("--host") + 1] = _ALL_INTERFACES

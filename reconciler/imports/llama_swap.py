@@ -13,7 +13,7 @@ from reconciler.core.sizes import format_seconds
 from reconciler.imports.found import Found, FoundModel, FoundPersona, Remark, to_id
 from reconciler.imports.macros import Macros
 from reconciler.imports.server import PORT_UNSET, Home, read_server, renamed, server_arguments
-from reconciler.imports.words import command_words
+from reconciler.imports.words import command_words, without_comments
 from reconciler.spec.syntax import parse
 
 _NOT_TAKEN = {
@@ -81,7 +81,7 @@ def _read_entry(name: str, entry: Any, macros: Macros, around: Surroundings) -> 
     if not isinstance(command, str):
         raise FormatError("it has no `cmd`")
     own = macros.with_own(entry.get("macros"), {"MODEL_ID": name, "PORT": PORT_UNSET})
-    before, arguments = server_arguments(command_words(own.expand(command)))
+    before, arguments = server_arguments(command_words(own.expand(without_comments(command))))
     env = dict(_variables(entry, own))
     served = read_server(name, arguments, Home(around.folder, env, around.known))
     said = [line for key, line in _NOT_TAKEN.items() if entry.get(key)] + list(served.remarks)

@@ -25,13 +25,17 @@ def pm2_words(text: str) -> tuple[str, ...]:
     return tuple(words)
 
 
+def without_comments(text: str) -> str:
+    """A llama-swap `cmd` without its lines that begin with `#`."""
+    return "\n".join(line for line in _LINE.split(text) if not line.lstrip().startswith("#"))
+
+
 def command_words(text: str) -> tuple[str, ...]:
     """A llama-swap `cmd`: lines that begin with `#` are comments, the rest is split as a POSIX shell would.
 
     FormatError for a quote that is not closed.
     """
-    lines = (line for line in _LINE.split(text) if not line.lstrip().startswith("#"))
-    joined = _CONTINUED.sub(" ", "\n".join(lines))
+    joined = _CONTINUED.sub(" ", without_comments(text))
     try:
         return tuple(shlex.split(joined))
     except ValueError as error:
