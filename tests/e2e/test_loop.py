@@ -5,6 +5,7 @@ import signal
 import socket
 
 import pytest
+from openai import OpenAI
 
 from tests.support.waiting import wait_until
 from tests.support.workspace import Workspace, chat
@@ -174,3 +175,29 @@ def test_a_lost_database_is_rebuilt_by_looking(workspace: Workspace) -> None:
     workspace.ok("apply", "--yes")
     assert workspace.runtimes()["a"]["pid"] == pid
     assert workspace.json("plan")["has_changes"] is False
+
+
+def test_a_model_without_a_port_is_served_on_a_socket(workspace: Workspace) -> None:
+    a = workspace.add("a")
+    workspace.write()
+    workspace.edit("a", f"cpu_only: {{port: {a.port}}}", "cpu_only: {}")
+    workspace.ok("apply", "--yes")
+    row = workspace.runtimes()["a"]
+    assert row["ready"] is True
+    assert row["endpoint"] == f"unix://{workspace.store}/state/run/a-cpu_only.sock"
+    os.kill(row["pid"], signal.SIGKILL)
+    wait_until(lambda: workspace.runtimes()["a"]["ready"], 15, "a start over the socket that was left")
+
+
+def test_the_official_client_is_served(workspace: Workspace) -> None:
+    a = workspace.add("a")
+    workspace.up()
+    client = OpenAI(
+        base_url=f"http://127.0.0.1:{a.port}/v1", api_key="none", _strict_response_validation=True
+    )
+    answer = client.chat.completions.create(model="a", messages=[{"role": "user", "content": "Who are you?"}])
+    assert answer.choices[0].message.content == "I am a, version 1."
+    stream = client.chat.completions.create(
+        model="a", messages=[{"role": "user", "content": "Who are you?"}], stream=True
+    )
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in stream) == "I am a, version 1."
