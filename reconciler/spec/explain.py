@@ -51,7 +51,7 @@ _AT_PROBLEM = {
 }
 """The same for what is wrong at the problem's own mark."""
 
-Fault = Callable[..., SpecError]
+MakeFault = Callable[..., SpecError]
 """Offset, what is wrong and a hint, as an error of the file at hand."""
 
 
@@ -69,9 +69,9 @@ def explain(file: str, text: str, reason: str) -> SpecError:
     except yaml.MarkedYAMLError as error:
         return fault(*_reword(text, error))
     if "repetition limit" in reason:
-        found_alias = too_many_aliased(file, text, 0)
-        if found_alias is not None:
-            return found_alias
+        bomb = too_many_aliased(file, text, 0)
+        if bomb is not None:
+            return bomb
     return _from_reader(file, reason)
 
 
@@ -133,7 +133,7 @@ class _Open:
     at_key: bool = True
 
 
-def _walk(text: str, lines: Lines, fault: Fault) -> None:
+def _walk(text: str, lines: Lines, fault: MakeFault) -> None:
     """Raises for what libyaml lets pass and the reader does not."""
     opened: list[_Open] = []
     anchors: set[str] = set()
@@ -157,7 +157,7 @@ def _walk(text: str, lines: Lines, fault: Fault) -> None:
                 opened.append(_Open(event, {} if isinstance(event, yaml.MappingStartEvent) else None))
 
 
-def _check_node(event: Event, opened: list[_Open], anchors: set[str], fault: Fault) -> None:
+def _check_node(event: Event, opened: list[_Open], anchors: set[str], fault: MakeFault) -> None:
     at = _start(event)
     if isinstance(event, yaml.AliasEvent):
         if any(parent.event.anchor == event.anchor for parent in opened):
@@ -168,7 +168,7 @@ def _check_node(event: Event, opened: list[_Open], anchors: set[str], fault: Fau
         raise fault(at, _TOO_DEEP)
 
 
-def _check_key(event: Event, parent: _Open, lines: Lines, fault: Fault) -> None:
+def _check_key(event: Event, parent: _Open, lines: Lines, fault: MakeFault) -> None:
     if parent.keys is None:
         return
     is_key, parent.at_key = parent.at_key, not parent.at_key
