@@ -1,0 +1,35 @@
+"""Keeps the active profile: one look at the GPUs per tick of the watcher, said where others read it."""
+
+from pathlib import Path
+
+from reconciler.core.conditions import Condition
+from reconciler.core.types import ProfileName
+from reconciler.gpu.eligibility import OwnUse
+from reconciler.host.profile_file import profile_path, write_profile
+from reconciler.reconcile.gpu_watch import GpuWatch, open_watch
+from reconciler.reconcile.site import Site
+from reconciler.spec.model import Spec
+
+
+class ProfileKeeper:
+    """Idle while the spec names no GPUs. Not for several threads at once."""
+
+    def __init__(self) -> None:
+        self._watch: GpuWatch | None = None
+        self.active: ProfileName | None = None
+        self.conditions: tuple[Condition, ...] = ()
+
+    def look(self, spec: Spec, site: Site, pids: frozenset[int]) -> ProfileName | None:
+        """The profile that holds now; None while none is possible, and for a spec without GPUs."""
+        profiles = {ProfileName(name): profile.gpus for name, profile in spec.profiles.items()}
+        if not any(profiles.values()):
+            self._watch, self.active, self.conditions = None, None, ()
+            return None
+        if self._watch is None:
+            self._watch = open_watch(site, profiles)
+        self._watch.profiles = profiles
+        view = self._watch.look(OwnUse(pids))
+        self.active = view.selection.active
+        self.conditions = view.conditions()
+        write_profile(profile_path(Path(site.places.state)), self.active)
+        return self.active

@@ -1,0 +1,62 @@
+"""One pass: plan, and apply when there is something to do."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from reconciler.core.errors import Refused
+from reconciler.core.plan import Plan
+from reconciler.host.lock import apply_lock
+from reconciler.host.records import Records
+from reconciler.host.state import State
+from reconciler.reconcile import carry_out, session
+from reconciler.reconcile.announce import APPLIED, ATTEMPTED, record_revision
+from reconciler.reconcile.executor import Listener, Outcome, Result
+from reconciler.reconcile.plan import Request
+from reconciler.reconcile.session import Source
+from reconciler.reconcile.site import Site
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What came of it. `plan` is None when somebody else was changing the machine."""
+
+    plan: Plan | None
+    results: Mapping[str, Result] = field(default_factory=dict)
+
+    @property
+    def failures(self) -> int:
+        return sum(result.outcome is Outcome.FAILED for result in self.results.values())
+
+    @property
+    def clean(self) -> bool:
+        return self.plan is not None and not self.failures and not self.plan.refused
+
+
+def run_pass(
+    source: Source, site: Site, state: State, request: Request, listeners: Sequence[Listener]
+) -> Pass:
+    """Plan without the lock, so that looking is in nobody's way; with it again before anything is done."""
+    plan = session.plan(source, site, state, request)
+    if not plan.has_changes:
+        _reached(plan, state, request)
+        return Pass(plan)
+    try:
+        with apply_lock(Path(site.places.lock)):
+            plan = session.plan(source, site, state, request)
+            if not plan.has_changes:
+                return Pass(plan)
+            return Pass(plan, carry_out.apply(plan, site, state, listeners))
+    except Refused:
+        return Pass(None)
+
+
+def _reached(plan: Plan, state: State, request: Request) -> None:
+    """Nothing is left to do for a revision: it is applied, though perhaps by somebody else."""
+    records = Records(state)
+    if plan.refused or request.without:
+        return
+    applied = records.note(APPLIED)
+    if (applied.get("revision"), applied.get("dirty")) != (plan.revision.commit, plan.revision.dirty):
+        record_revision(records, ATTEMPTED, plan)
+        record_revision(records, APPLIED, plan)
