@@ -18,6 +18,19 @@ from reconciler.placement.kv import cache_bytes
 from reconciler.placement.settings import Settings
 from reconciler.placement.weights import Weights, block_tensors, read_weights
 
+_NOTHING = Bytes(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What else a server loads: on the first device that the model uses, and in RAM."""
+
+    device: Bytes = _NOTHING
+    host: Bytes = _NOTHING
+
+
+ALONE = Beside()
+
 
 @dataclass(frozen=True, slots=True)
 class Model:
@@ -29,6 +42,7 @@ class Model:
     """The different kinds of blocks."""
     kinds: tuple[int, ...]
     """The kind of each block that runs."""
+    beside: Beside = ALONE
 
     @property
     def slots(self) -> int:
@@ -65,10 +79,12 @@ class DeviceMemory:
     model: Bytes
     context: Bytes
     compute: Bytes
+    beside: Bytes
+    """Projector and draft model."""
 
     @property
     def total(self) -> Bytes:
-        return Bytes(self.model + self.context + self.compute)
+        return Bytes(self.model + self.context + self.compute + self.beside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +119,11 @@ def estimate(model: Model, settings: Settings, split: Split) -> MemoryReport:
     weights[-1] += model.weights.input
     weights[owners[-1]] += model.weights.output - (model.weights.tied if owners[-1] == -1 else 0)
     compute = _compute(model, settings, split, owners)
+    attached = [0] * len(weights)
+    attached[0] += model.beside.device
+    attached[-1] += model.beside.host
     places = [
-        DeviceMemory(Bytes(weights[index]), Bytes(context[index]), compute[index])
+        DeviceMemory(Bytes(weights[index]), Bytes(context[index]), compute[index], Bytes(attached[index]))
         for index in range(len(weights))
     ]
     return MemoryReport(tuple(places[:-1]), places[-1], settings.cache_ram, model.architecture.exact)

@@ -28,12 +28,20 @@ def device_overhead(
             borrowed=borrowed,
         )
 
+    # After the CPU any device may be the first that the model uses.
+    ahead, behind = model.beside.device, model.beside.device if after_cpu else 0
     return Overhead(
-        only=part(first=True, last=True),
-        first=part(first=True, last=False),
-        middle=part(first=False, last=False),
-        last=part(first=False, last=True),
+        only=part(first=True, last=True) + ahead,
+        first=part(first=True, last=False) + ahead,
+        middle=part(first=False, last=False) + behind,
+        last=part(first=False, last=True) + behind,
     )
+
+
+def lone_overhead(model: Model, settings: Settings) -> Overhead:
+    """Bytes beside the layers for a device that has the whole model."""
+    whole = _part(model, settings, first=True, last=True, pipelined=False, borrowed=0) + model.beside.device
+    return Overhead(only=whole, first=whole, middle=whole, last=whole)
 
 
 def host_overhead(model: Model, settings: Settings, *, pipelined: bool, experts_left: bool = False) -> int:
@@ -52,6 +60,7 @@ def cpu_overhead(model: Model, settings: Settings) -> Overhead:
     feeding = host_overhead(model, settings, pipelined=False, experts_left=True)
     first = max(feeding, _part(model, settings, first=True, last=False, pipelined=False, borrowed=0))
     only = _part(model, settings, first=True, last=True, pipelined=False, borrowed=0)
+    only += model.beside.device
     return Overhead(only=only, first=first, middle=first, last=only)
 
 

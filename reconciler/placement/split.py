@@ -8,7 +8,7 @@ from reconciler.gguf.types import tensor_type
 from reconciler.placement.devices import Device, Host
 from reconciler.placement.kv import cache_bytes
 from reconciler.placement.memory import MemoryReport, Model, Split, estimate
-from reconciler.placement.overhead import cpu_overhead, device_overhead, host_overhead
+from reconciler.placement.overhead import cpu_overhead, device_overhead, host_overhead, lone_overhead
 from reconciler.placement.partition import Lane, Layers, partition
 from reconciler.placement.settings import Settings
 
@@ -138,9 +138,15 @@ def _fastest(model: Model, settings: Settings, devices: Sequence[Device], host: 
 
 
 def _plans(model: Model, settings: Settings, devices: Sequence[Device], host: Host) -> Iterator[_Plan]:
-    """The best plan of each way to use the devices."""
-    inside = [*_all_on_one(model, settings, devices), *_all_on_several(model, settings, devices)]
+    """The best plan of each way to use the devices, save for ways that cannot be the best."""
+    inside = list(_all_on_one(model, settings, devices))
     yield from inside
+    fastest = max((device.bandwidth for device in devices), default=0.0)
+    if any(devices[plan.counts.index(model.slots)].bandwidth == fastest for plan in inside):
+        return
+    several = list(_all_on_several(model, settings, devices))
+    yield from several
+    inside += several
     if devices and model.architecture.experts and (len(devices) > 1 or not inside):
         yield from _experts_in_ram(model, settings, devices, host)
     if not inside:
@@ -150,7 +156,7 @@ def _plans(model: Model, settings: Settings, devices: Sequence[Device], host: Ho
 def _all_on_one(model: Model, settings: Settings, devices: Sequence[Device]) -> Iterator[_Plan]:
     layers = _layers(model, settings, 0)
     for index, device in enumerate(devices):
-        overhead = device_overhead(model, settings, pipelined=False)
+        overhead = lone_overhead(model, settings)
         found = partition(layers, [Lane(device.room, device.bandwidth, overhead)], hop=HOP_SECONDS)
         if found is not None:
             yield _Plan(found[0], tuple(model.slots * (index == other) for other in range(len(devices))))
@@ -170,7 +176,11 @@ def _experts_in_ram(
 ) -> Iterator[_Plan]:
     overhead = device_overhead(model, settings, pipelined=False, experts_left=True)
     lanes = [Lane(device.room, device.bandwidth, overhead) for device in devices]
-    ram = model.weights.input + host_overhead(model, settings, pipelined=False, experts_left=True)
+    ram = (
+        model.weights.input
+        + model.beside.host
+        + host_overhead(model, settings, pipelined=False, experts_left=True)
+    )
     for count in range(1, model.architecture.running_layers + 1):
         ram += model.weights.layers[count - 1].experts
         if ram > host.budget:
@@ -183,7 +193,7 @@ def _experts_in_ram(
 def _first_layers_in_ram(
     model: Model, settings: Settings, devices: Sequence[Device], host: Host
 ) -> Iterator[_Plan]:
-    room = host.budget - model.weights.input
+    room = host.budget - model.weights.input - model.beside.host
     cpu = Lane(room, host.bandwidth, cpu_overhead(model, settings))
     overhead = device_overhead(model, settings, pipelined=False, after_cpu=True)
     lanes = [Lane(device.room, device.bandwidth, overhead) for device in devices]

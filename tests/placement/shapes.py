@@ -460,6 +460,22 @@ def qwen3_next_80b() -> Shape:
     )
 
 
+def tiny() -> Shape:
+    """A model whose zeros a server really loads; 25 MB."""
+    return _dense(
+        "tiny",
+        "llama",
+        layers=6,
+        width=512,
+        ff=1536,
+        heads=8,
+        heads_kv=2,
+        vocabulary=32000,
+        head=64,
+        base="q8_0",
+    )
+
+
 _BUILDERS: dict[str, Callable[[], Shape]] = {
     "qwen2.5-7b": lambda: _dense(
         "qwen2.5-7b", "qwen2", layers=28, width=3584, ff=18944, heads=28, heads_kv=4, vocabulary=152064,
