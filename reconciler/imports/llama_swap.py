@@ -98,7 +98,7 @@ def _read_entry(name: str, entry: Any, macros: Macros, around: Surroundings) -> 
 
 
 def _variables(entry: Mapping[str, Any], macros: Macros) -> Iterator[tuple[str, str]]:
-    env = entry.get("env") or ()
+    env = entry.get("env") or []
     if not isinstance(env, list):
         raise FormatError("its `env` is no list of NAME=value")
     for text in env:
