@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test quick lint format schema docs bench clean
+.PHONY: help run test quick lint format docs bench clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,9 @@ lint: $(STAMP) ## style, types and layers
 
 format: $(STAMP) ## put the code into shape
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+docs: $(STAMP) ## write what docs/ derives from the code
+	$(BIN)/python docs/generate.py
 
 bench: $(STAMP) ## measure, and print tables with medians
 	$(BIN)/python benchmarks/run.py
