@@ -12,13 +12,15 @@ from reconciler.cli.context import Context, declare
 from reconciler.cli.output import table
 from reconciler.cli.selection import select
 from reconciler.cli.transfers import Begin, transfers
-from reconciler.core.errors import ExitCode, ModelctlError
+from reconciler.core.errors import ExitCode, ModelctlError, UsageError
 from reconciler.core.sizes import format_bytes
 
 if TYPE_CHECKING:
     from reconciler.host.artifacts.fetch import Fetcher
     from reconciler.kinds.artifact.layout import WantedFile, WantedVersion
-    from reconciler.spec.edit import SetVersionFields
+    from reconciler.reconcile.new_version import NewVersion
+    from reconciler.spec.edit import Edit
+    from reconciler.spec.model import Spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +33,21 @@ class _Outcome:
     """in place, pulled or failed"""
     size: int | None
     error: Exception | None = None
-    learned: "tuple[SetVersionFields, ...]" = ()
+    learned: "tuple[Edit, ...]" = ()
 
 
 @declare("pull", short_help="Download models and verify them.")
 @click.argument("names", metavar="[MODEL[@VERSION]]...", nargs=-1)
-def command(context: Context, *, names: Sequence[str]) -> ExitCode:
+@click.option("--quant", metavar="Q", help="Add a version: the file of this quantisation, such as Q4_K_M.")
+@click.option("--into", metavar="MODEL", help="With --quant: the model that gets the version.")
+def command(context: Context, *, names: Sequence[str], quant: str | None, into: str | None) -> ExitCode:
     """Download and verify what the spec names: every model's current version, or the given ones.
 
     A revision or sha256 that the spec does not have yet is found out and written into it; commit that. A
     broken download goes on where it stopped.
+
+    With --quant, the hub's repository of one MODEL, or one ORG/REPO, is searched for a file, and what was
+    downloaded becomes a further version of that model in the spec; `modelctl promote` serves it.
     """
     from reconciler.host.spec_files import read_spec_folder  # noqa: PLC0415
     from reconciler.reconcile.carry_out import fetcher  # noqa: PLC0415
@@ -49,13 +56,16 @@ def command(context: Context, *, names: Sequence[str]) -> ExitCode:
 
     folder = Path(context.spec)
     spec = load(read_spec_folder(folder))
-    wanted = select(spec, names)
     by = fetcher(open_site(spec.settings, folder))
+    new = _new_version(spec, by, names, quant, into)
+    wanted = select(spec, names) if new is None else [new.wanted]
     outcomes: list[_Outcome] = []
     written: dict[str, None] = {}
     with transfers(context.output) as begin:
         for version in wanted:
             outcome = _pull(by, version, begin)
+            if new is not None and outcome.error is None:
+                outcome = replace(outcome, learned=(new.edit, *outcome.learned))
             try:
                 written |= dict.fromkeys(_write(folder, outcome.learned) if outcome.learned else ())
             except (ModelctlError, OSError) as error:
@@ -65,6 +75,24 @@ def command(context: Context, *, names: Sequence[str]) -> ExitCode:
     _explain(context, outcomes, list(written))
     failed = any(outcome.error is not None for outcome in outcomes)
     return ExitCode.FAILED if failed else ExitCode.OK
+
+
+def _new_version(
+    spec: "Spec", by: "Fetcher", names: Sequence[str], quant: str | None, into: str | None
+) -> "NewVersion | None":
+    if quant is None:
+        if into is not None:
+            raise UsageError(
+                "--into goes with --quant", hint="modelctl pull ORG/REPO --quant Q4_K_M --into MODEL"
+            )
+        return None
+    if len(names) != 1:
+        raise UsageError("--quant takes one MODEL or one ORG/REPO", hint="modelctl pull MODEL --quant Q4_K_M")
+    from datetime import UTC, datetime  # noqa: PLC0415
+
+    from reconciler.reconcile.new_version import find_version  # noqa: PLC0415
+
+    return find_version(spec, by.network, names[0], quant=quant, into=into, now=datetime.now(UTC))
 
 
 def _pull(by: "Fetcher", version: "WantedVersion", begin: Begin) -> _Outcome:
@@ -86,7 +114,7 @@ def _pull(by: "Fetcher", version: "WantedVersion", begin: Begin) -> _Outcome:
     return _Outcome(version, after, "pulled" if moved else "in place", size, learned=edits(version, after))
 
 
-def _write(folder: Path, learned: "Sequence[SetVersionFields]") -> list[str]:
+def _write(folder: Path, learned: "Sequence[Edit]") -> list[str]:
     """Put what was learned into the spec as it is on disk now; returns the files that changed."""
     from reconciler.host.files import atomic_write  # noqa: PLC0415
     from reconciler.host.spec_files import read_spec_folder  # noqa: PLC0415
