@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 from reconciler.cli.context import Context, declare
 from reconciler.cli.output import Style, paint, table
+from reconciler.core.conditions import READY
 from reconciler.core.errors import ExitCode, ModelctlError
+from reconciler.core.plan import Revision
 from reconciler.core.sizes import format_bytes, format_seconds
 
 if TYPE_CHECKING:
+    from reconciler.core.conditions import Condition
     from reconciler.core.plan import Plan
     from reconciler.reconcile.status import Runtime, Status
 
@@ -47,15 +50,31 @@ def command(context: Context) -> ExitCode:
 def _render(found: "Status") -> str:
     sync = {True: "in sync", False: "changes pending: `modelctl plan`", None: "unknown: the spec has errors"}
     where = f"spec {found.revision or '?'}  generation {found.generation}  profile {found.profile or '?'}"
-    lines = [f"{where}  {sync[found.in_sync]}"]
+    lines = [f"{where}  {sync[found.in_sync]}", *_watcher(found)]
     if found.runtimes:
         headers = ("NAME", "VERSION", "STATE", "READY", "ENDPOINT", "PID", "RESTARTS", "MEMORY", "SINCE")
         lines += ["", table(headers, [_row(runtime) for runtime in found.runtimes])]
-    lines += [
-        paint(f"! {condition.resource}: {condition.reason}: {condition.message}", Style.WARN)
-        for condition in found.conditions
-    ]
+    lines += [_condition(condition) for condition in found.conditions if condition.type != READY]
     return "\n".join(lines)
+
+
+def _condition(condition: "Condition") -> str:
+    text = f"{condition.resource}: {condition.reason}: {condition.message}"
+    return paint(f"! {text}", Style.WARN) if condition.is_fault else f"- {text}"
+
+
+def _watcher(found: "Status") -> list[str]:
+    """Who keeps the machine, and how far it came; nothing where nobody ever applied or watches."""
+    applied, attempted = found.applied, found.attempted
+    lines = []
+    if found.watcher is not None:
+        what = "saved files" if found.watcher["follow"] == "worktree" else "commits"
+        lines.append(f"a watcher (pid {found.watcher['pid']}) follows {what} in {found.watcher['folder']}")
+    if attempted and attempted != applied and attempted.get("revision") != applied.get("revision"):
+        last = str(Revision(applied.get("revision"), bool(applied.get("dirty")))) if applied else "nothing"
+        tried = Revision(attempted.get("revision"), bool(attempted.get("dirty")))
+        lines.append(f"last attempted {tried}, last applied {last}")
+    return lines
 
 
 def _row(runtime: "Runtime") -> tuple[str, ...]:

@@ -1,21 +1,23 @@
 """What is running now, held against what was applied and what is wanted."""
 
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from reconciler.core.conditions import Condition
 from reconciler.core.endpoint import parse_endpoint
-from reconciler.core.errors import ModelctlError, SpecError, SpecErrors
+from reconciler.core.errors import ModelctlError
 from reconciler.core.inventory import OwnedUnit
 from reconciler.core.plan import Plan, Revision
 from reconciler.core.units import UnitState, UnitStatus
 from reconciler.host.health import Health
 from reconciler.host.health import look as look_at
 from reconciler.host.processes import resident_bytes
+from reconciler.host.records import Records
 from reconciler.host.state import State
+from reconciler.reconcile import conditions
+from reconciler.reconcile.announce import APPLIED, ATTEMPTED
 from reconciler.reconcile.site import Site
 
 _PROBES_AT_ONCE = 32
@@ -51,10 +53,16 @@ class Status:
     runtimes: tuple[Runtime, ...]
     gpus: tuple[dict[str, Any], ...]
     conditions: tuple[Condition, ...]
+    attempted: dict[str, Any]
+    """Revision, whether the work tree was dirty, and when; of the last apply. Empty before the first."""
+    applied: dict[str, Any]
+    """The same, of the last revision that was reached whole."""
+    watcher: dict[str, Any] | None
+    """What a running watcher follows; None when none runs."""
 
     @property
     def healthy(self) -> bool:
-        return all(runtime.ready or runtime.held for runtime in self.runtimes) and not self.conditions
+        return not any(condition.is_fault for condition in self.conditions)
 
     def document(self) -> dict[str, Any]:
         return {
@@ -65,6 +73,9 @@ class Status:
             "runtimes": [asdict(runtime) for runtime in self.runtimes],
             "gpus": list(self.gpus),
             "conditions": [condition.document() for condition in self.conditions],
+            "attempted": self.attempted,
+            "applied": self.applied,
+            "watcher": self.watcher,
         }
 
 
@@ -85,7 +96,13 @@ def look(
             (unit, statuses.get(name, UnitStatus(name, UnitState.ABSENT))) for name, unit in owned.items()
         ]
         runtimes = tuple(pool.map(lambda pair: _runtime(*pair, supervised=running), units))
-    conditions = [*_of_spec(fault), *_of_journal(state), *_of_units(owned.values()), *_of_plan(plan)]
+    revision = latest.revision if latest else None
+    found = [*conditions.of_spec(fault), *conditions.of_journal(state)]
+    for (unit, status), runtime in zip(units, runtimes, strict=True):
+        found += conditions.of_unit(unit, status, ready=runtime.ready, held=runtime.held, revision=revision)
+    records = Records(state)
+    found += [*conditions.of_plan(plan), *conditions.of_records(records)]
+    note = records.note(conditions.WATCHER)
     return Status(
         revision=plan.revision if plan else None,
         generation=latest.number if latest else 0,
@@ -93,8 +110,17 @@ def look(
         profile=plan.profile if plan else (latest.profile if latest else ""),
         runtimes=runtimes,
         gpus=tuple(gpus),
-        conditions=tuple(conditions),
+        conditions=tuple(found),
+        attempted=records.note(ATTEMPTED),
+        applied=records.note(APPLIED),
+        watcher=_watcher(note),
     )
+
+
+def _watcher(note: dict[str, Any]) -> dict[str, Any] | None:
+    if not note or not conditions.is_alive(int(note["pid"])):
+        return None
+    return {key: value for key, value in note.items() if key != "conditions"}
 
 
 def is_held(unit: OwnedUnit, status: UnitStatus, *, supervised: bool) -> bool:
@@ -118,33 +144,3 @@ def _runtime(unit: OwnedUnit, status: UnitStatus, *, supervised: bool) -> Runtim
         held=is_held(unit, status, supervised=supervised),
         since=status.since,
     )
-
-
-def _of_spec(fault: ModelctlError | None) -> list[Condition]:
-    if fault is None:
-        return []
-    faults: tuple[ModelctlError, ...] = fault.faults if isinstance(fault, SpecErrors) else (fault,)
-    reason = "SpecInvalid" if isinstance(fault, SpecError) else "CannotPlan"
-    return [
-        Condition("spec", "Stalled", reason, f"{one.where}: {one.what}" if one.where else one.what)
-        for one in faults
-    ]
-
-
-def _of_journal(state: State) -> list[Condition]:
-    open_steps = [entry for entry in state.last_apply() if entry.ended_at is None]
-    if not open_steps:
-        return []
-    since = time.time() - open_steps[0].started_at
-    message = f"an apply began {since:.0f} s ago and has not finished: {open_steps[0].operation}"
-    return [Condition("apply", "Reconciling", "ApplyUnfinished", message)]
-
-
-def _of_units(units: Iterable[OwnedUnit]) -> list[Condition]:
-    return [Condition(unit.name, "Stalled", "ChangeFailed", unit.failure) for unit in units if unit.failure]
-
-
-def _of_plan(plan: Plan | None) -> list[Condition]:
-    if plan is None:
-        return []
-    return [Condition(refusal.resource, "Stalled", "Refused", refusal.reason) for refusal in plan.refused]

@@ -7,10 +7,8 @@ from typing import Any
 
 from reconciler.core.conditions import STALLED, Condition
 from reconciler.host.records import Records
+from reconciler.reconcile.conditions import WATCHER
 from reconciler.watch.decide import Blocked
-
-WATCHER = "watcher"
-"""Key of the note; empty after an orderly end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,87 @@
+"""`modelctl resume`: the watcher takes models up again, and what a person stopped is started."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.cli.context import Context, declare
+from reconciler.core.errors import ExitCode
+from reconciler.core.suspension import EVERYTHING
+from reconciler.core.types import ModelId
+
+if TYPE_CHECKING:
+    from reconciler.host.records import Records
+    from reconciler.host.state import State
+    from reconciler.reconcile.site import Site
+
+
+@declare("resume", short_help="End a suspension, and start what was stopped by hand.")
+@click.argument("models", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="End every suspension, and start all that is held.")
+def command(context: Context, *, models: tuple[str, ...], everything: bool) -> ExitCode:
+    """End the suspension of MODELS, start those that a person stopped, and let what failed be tried again.
+
+    What is started is what the spec of the checked-out commit says; outside Git, the spec as it is saved.
+    """
+    from reconciler.cli.suspending import named  # noqa: PLC0415
+    from reconciler.host.records import Records  # noqa: PLC0415
+    from reconciler.reconcile import session  # noqa: PLC0415
+
+    folder = Path(context.spec)
+    site = session.open_folder(folder)
+    with site.state(create=True) as state:
+        records = Records(state)
+        asked = named(folder, state, models, everything=everything)
+        ended = _end_suspensions(records, asked)
+        records.forget_attempts(None if everything else map(ModelId, asked))
+        held = _held(site, state, asked)
+    for resource in ended:
+        context.output.note(f"{'everything' if resource == EVERYTHING else resource} is resumed")
+    if held:
+        return _start(context, folder, held)
+    if not ended:
+        context.output.note("nothing was suspended or held")
+    context.output.document({"resumed": ended, "started": []}, lambda: "")
+    return ExitCode.OK
+
+
+def _end_suspensions(records: "Records", asked: Sequence[str]) -> list[str]:
+    from reconciler.core.events import EventType  # noqa: PLC0415
+
+    resources = [one.resource for one in records.suspensions()] if EVERYTHING in asked else asked
+    ended = [resource for resource in resources if records.resume(resource)]
+    for resource in ended:
+        records.write(
+            EventType.RESUMED, "everything" if resource == EVERYTHING else resource, "resumed by hand"
+        )
+    return ended
+
+
+def _held(site: "Site", state: "State", asked: Collection[str]) -> frozenset[ModelId]:
+    """Models among those asked for that a person stopped."""
+    from reconciler.reconcile.status import is_held  # noqa: PLC0415
+
+    owned = {name: unit for name, unit in state.units().items() if EVERYTHING in asked or unit.model in asked}
+    if not owned or not site.supervisor.is_running():
+        return frozenset()
+    statuses = site.supervisor.observe(list(owned))
+    return frozenset(
+        unit.model for name, unit in owned.items() if is_held(unit, statuses[name], supervised=True)
+    )
+
+
+def _start(context: Context, folder: Path, models: frozenset[ModelId]) -> ExitCode:
+    from reconciler.cli.applying import apply_plan  # noqa: PLC0415
+    from reconciler.host import git  # noqa: PLC0415
+    from reconciler.host.lock import apply_lock  # noqa: PLC0415
+    from reconciler.reconcile import session  # noqa: PLC0415
+    from reconciler.reconcile.plan import Request  # noqa: PLC0415
+
+    commit = git.revision(folder).commit
+    source = session.read_source(folder, commit)
+    site = session.open_source(source)
+    with apply_lock(Path(site.places.lock)), site.state(create=True) as state:
+        plan = session.plan(source, site, state, Request(only=models, resume=models))
+        return apply_plan(context, plan, site, state, yes=True)

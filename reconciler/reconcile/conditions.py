@@ -1,0 +1,128 @@
+"""What holds now of each resource, in one sentence each; what `status` shows beside its table."""
+
+import os
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from reconciler.core.conditions import READY, RECONCILING, STALLED, SUSPENDED, Condition
+from reconciler.core.errors import ModelctlError, SpecError, SpecErrors
+from reconciler.core.inventory import OwnedUnit
+from reconciler.core.plan import Plan
+from reconciler.core.sizes import format_seconds
+from reconciler.core.suspension import EVERYTHING, in_force
+from reconciler.core.units import UnitState, UnitStatus
+from reconciler.host.records import Records
+from reconciler.host.state import State
+
+WATCHER = "watcher"
+"""Key of the note in which a watcher says how it stands; empty after an orderly end."""
+
+_NOT_READY = {
+    UnitState.RUNNING: (RECONCILING, "Loading", "it runs and does not answer yet"),
+    UnitState.STARTING: (RECONCILING, "Starting", "its process starts"),
+    UnitState.RESTARTING: (RECONCILING, "Restarting", "it ended unasked and is started again"),
+    UnitState.STOPPED: (STALLED, "Stopped", "it is not running"),
+    UnitState.FAILED: (STALLED, "GaveUp", "its supervisor starts it no more"),
+    UnitState.ABSENT: (STALLED, "Absent", "its supervisor does not know it"),
+}
+
+
+def of_spec(fault: ModelctlError | None) -> list[Condition]:
+    """Why no plan can be made from the spec of the work tree."""
+    if fault is None:
+        return []
+    faults: tuple[ModelctlError, ...] = fault.faults if isinstance(fault, SpecErrors) else (fault,)
+    reason = "SpecInvalid" if isinstance(fault, SpecError) else "CannotPlan"
+    return [
+        Condition("spec", STALLED, reason, f"{one.where}: {one.what}" if one.where else one.what)
+        for one in faults
+    ]
+
+
+def of_journal(state: State) -> list[Condition]:
+    """An apply that is under way, or was killed."""
+    open_steps = [entry for entry in state.last_apply() if entry.ended_at is None]
+    if not open_steps:
+        return []
+    since = open_steps[0].started_at
+    message = (
+        f"an apply began {time.time() - since:.0f} s ago and has not finished: {open_steps[0].operation}"
+    )
+    return [Condition("apply", RECONCILING, "ApplyUnfinished", message, since=since)]
+
+
+def of_unit(
+    unit: OwnedUnit, status: UnitStatus, *, ready: bool, held: bool, revision: str | None
+) -> list[Condition]:
+    """How one runtime stands, and why its last change failed."""
+    if ready:
+        kind, reason, message = READY, "Serving", "it answers"
+    elif held:
+        kind, reason = SUSPENDED, "Held"
+        message = f"a person stopped it; `modelctl resume {unit.model}` starts it again"
+    else:
+        kind, reason, message = _NOT_READY[status.state]
+        message = f"{message}: {status.detail}" if status.detail else message
+    found = [Condition(unit.name, kind, reason, message, revision, status.since)]
+    if unit.failure:
+        found.append(Condition(unit.name, STALLED, "ChangeFailed", unit.failure))
+    return found
+
+
+def of_plan(plan: Plan | None) -> list[Condition]:
+    """What the spec wants and cannot be done."""
+    if plan is None:
+        return []
+    return [Condition(refusal.resource, STALLED, "Refused", refusal.reason) for refusal in plan.refused]
+
+
+def of_records(records: Records) -> list[Condition]:
+    """What is suspended, what waits after a failure, and how the watcher stands."""
+    now = time.time()
+    found = [
+        Condition(
+            "everything" if one.resource == EVERYTHING else one.resource,
+            SUSPENDED,
+            "Suspended",
+            one.reason + (f"; for another {format_seconds(one.until - now)}" if one.until else ""),
+            since=one.since,
+        )
+        for one in in_force(records.suspensions(), now).values()
+    ]
+    for attempt in records.attempts().values():
+        first = attempt.message.splitlines()[0] if attempt.message else "it failed"
+        if attempt.retry_at is None:
+            reason, what = "NotRetried", "not tried again before there is a new commit"
+        else:
+            wait = format_seconds(max(0.0, attempt.retry_at - now))
+            reason, what = "BackingOff", f"failed {attempt.failures} times, the watcher tries again in {wait}"
+        found.append(
+            Condition(attempt.model, STALLED, reason, f"{what}: {first}", attempt.revision, attempt.at)
+        )
+    return [*found, *_of_watcher(records.note(WATCHER))]
+
+
+def _of_watcher(note: Mapping[str, Any]) -> Iterable[Condition]:
+    if not note:
+        return
+    if not is_alive(int(note["pid"])):
+        message = f"the watcher (pid {note['pid']}) is gone without having ended: `modelctl watch` starts one"
+        yield Condition("watch", STALLED, "WatcherGone", message)
+        return
+    for document in note["conditions"]:
+        yield Condition(**document)
+    if note["dirty"] and note["follow"] == "commit":
+        message = "edits in the work tree are not committed, and the watcher follows commits"
+        yield Condition("spec", SUSPENDED, "NotCommitted", message, note["revision"])
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process, whoever's it is."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
