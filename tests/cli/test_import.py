@@ -6,12 +6,14 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
 from reconciler.demo.tiny_model import tiny_model
 from reconciler.demo.workspace import free_ports
+from reconciler.host.supervisors.supervisord import SupervisordSupervisor
 from reconciler.spec.load import load
 from tests.support.ollama import FakeOllama
 from tests.support.pm2 import pm2_bin
@@ -19,22 +21,15 @@ from tests.support.workspace import Workspace, chat
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Iterator[Workspace]:
-    made = Workspace(tmp_path, environment={"OLLAMA_MODELS": str(tmp_path / "ollama")})
-    made.write()
-    try:
-        yield made
-    finally:
-        # Whatever a test left running ends with its supervisor, which ends with an empty spec.
-        for file in made.spec.glob("imported-*.yaml"):
-            file.unlink()
-        made.run("apply", "--yes", "--prune", "--prune-limit", "9")
-        _end_supervisor(made)
-
-
-def _end_supervisor(made: Workspace) -> None:
-    for pid_file in made.store.rglob("supervisord.pid"):
-        subprocess.run(["kill", pid_file.read_text().strip()], check=False, stderr=subprocess.DEVNULL)
+def workspace() -> Iterator[Workspace]:
+    """Not below the folder of pytest: socket paths must be short."""
+    with TemporaryDirectory(prefix="mctl-", ignore_cleanup_errors=True) as folder:
+        made = Workspace(Path(folder), environment={"OLLAMA_MODELS": f"{folder}/ollama"})
+        made.write()
+        try:
+            yield made
+        finally:
+            SupervisordSupervisor(made.store / "state" / "supervisord").shut_down()
 
 
 def spec_of(made: Workspace) -> Any:
@@ -92,7 +87,7 @@ def test_a_model_of_ollama_is_imported_pulled_and_answers(workspace: Workspace) 
     assert [(one.id, one.base_model, one.system_prompt) for one in spec.personas] == [
         ("mario", "tiny", "You are Mario.")
     ]
-    workspace.pull()
+    workspace.ok("pull")
     workspace.ok("apply", "--yes")
     assert chat(port) == "I came from Ollama."
     assert not workspace.json("plan")["has_changes"]
@@ -104,7 +99,7 @@ def test_a_pm2_file_is_imported_and_its_model_answers_on_its_port(workspace: Wor
     done = workspace.run("import", "pm2", str(ecosystem(workspace, port)), "--write")
     assert done.returncode == 0, done.stderr
     assert "left out: bot: it is no llama-server" in done.stderr
-    workspace.pull()
+    workspace.ok("pull")
     workspace.ok("apply", "--yes")
     assert chat(port) == "I came from PM2."
     exported = workspace.ok("export", "pm2")
