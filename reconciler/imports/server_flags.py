@@ -79,7 +79,6 @@ SAME = {
     "fit": "off",
     "cache-ram": 512,
     "cram": 512,
-    "webui": False,
     "no-webui": True,
     "no-ui": True,
     "offline": True,

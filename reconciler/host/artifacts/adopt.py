@@ -30,9 +30,9 @@ def link_blob(
 ) -> bool:
     """Hard-link `path` as a blob and hash it; False where the file system or its owner does not let us.
 
-    The file becomes read-only for both stores: who wrote into it would change what we have verified. Only a
-    file of our own, or any as root, is linked; another owner could take that back. IntegrityError where the
-    bytes are not the expected ones, or change meanwhile; then nothing was taken.
+    The file becomes read-only for both stores, which takes its owner or root. Ollama only ever makes and
+    removes blobs; a write into one would change its time, and then it is trusted no more. IntegrityError where
+    the bytes are not the expected ones, or change meanwhile; then nothing was taken.
     """
     while True:
         with store.partial(expected, on_wait) as held:
