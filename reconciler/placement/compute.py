@@ -7,7 +7,8 @@ from functools import lru_cache
 
 from reconciler.core.types import Bytes
 from reconciler.placement.arena import Tape
-from reconciler.placement.graph import Block, Experts, Step, add_block, add_experts_alone
+from reconciler.placement.block import Block, Experts
+from reconciler.placement.graph import Step, add_block, add_experts_alone
 
 _NOTHING = Bytes(0)
 PIPELINE_COPIES = 4

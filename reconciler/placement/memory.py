@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from reconciler.core.types import Bytes
 from reconciler.gguf.header import GgufHeader
 from reconciler.placement.architecture import Architecture, Cache, read_architecture
+from reconciler.placement.block import Block, describe_block
 from reconciler.placement.compute import (
     PIPELINE_COPIES,
     Segment,
@@ -13,7 +14,7 @@ from reconciler.placement.compute import (
     representative,
     segment_bytes,
 )
-from reconciler.placement.graph import Block, Step, describe_block
+from reconciler.placement.graph import Step
 from reconciler.placement.kv import cache_bytes
 from reconciler.placement.settings import Settings
 from reconciler.placement.weights import Weights, block_tensors, read_weights
