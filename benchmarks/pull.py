@@ -61,12 +61,19 @@ def main() -> None:
         print(f"  {label:24} {seconds:6.2f} s  {speed}{told}{goal}")
 
 
-def write_gguf(path: Path) -> None: """A model of one tensor, whose bytes are random so that nothing on the
-way can be clever.""" writer = GGUFWriter(path, "llama") count = SIZE // 4
-writer.add_tensor_info("blk.0.weight", [count], "float32", SIZE, GGMLQuantizationType.F32)  # type:
-ignore[arg-type] writer.write_header_to_file() writer.write_kv_data_to_file() writer.write_ti_data_to_file()
-writer.close() with path.open("ab") as file: file.write(bytes(-file.tell() % 32)) for _ in range(SIZE //
-_BLOCK): file.write(os.urandom(_BLOCK))
+def write_gguf(path: Path) -> None:
+    """A model of one tensor, whose bytes are random so that nothing on the way can be clever."""
+    writer = GGUFWriter(path, "llama")
+    count = SIZE // 4
+    writer.add_tensor_info("blk.0.weight", [count], "float32", SIZE, GGMLQuantizationType.F32)  # type: ignore[arg-type]
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
+    writer.close()
+    with path.open("ab") as file:
+        file.write(bytes(-file.tell() % 32))
+        for _ in range(SIZE // _BLOCK):
+            file.write(os.urandom(_BLOCK))
 
 
 @contextmanager
