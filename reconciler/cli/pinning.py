@@ -16,7 +16,7 @@ def write_pin(
     """Make the edits and say what became of them; `pinned` is the version that is pinned then."""
     from reconciler.host import git  # noqa: PLC0415
     from reconciler.host.spec_files import read_spec_folder  # noqa: PLC0415
-    from reconciler.reconcile.versions import write_edits  # noqa: PLC0415
+    from reconciler.reconcile.writing import write_edits  # noqa: PLC0415
     from reconciler.spec.edit import edit  # noqa: PLC0415
 
     folder = Path(context.spec)

@@ -1,6 +1,5 @@
 """`modelctl pull`: models into the store, and into the spec which bytes they are."""
 
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -52,6 +51,7 @@ def command(context: Context, *, names: Sequence[str], quant: str | None, into: 
     from reconciler.host.spec_files import read_spec_folder  # noqa: PLC0415
     from reconciler.reconcile.carry_out import fetcher  # noqa: PLC0415
     from reconciler.reconcile.site import open_site  # noqa: PLC0415
+    from reconciler.reconcile.writing import write_edits  # noqa: PLC0415
     from reconciler.spec.load import load  # noqa: PLC0415
 
     folder = Path(context.spec)
@@ -67,7 +67,7 @@ def command(context: Context, *, names: Sequence[str], quant: str | None, into: 
             if new is not None and outcome.error is None:
                 outcome = replace(outcome, learned=(new.edit, *outcome.learned))
             try:
-                written |= dict.fromkeys(_write(folder, outcome.learned) if outcome.learned else ())
+                written |= dict.fromkeys(map(str, write_edits(folder, outcome.learned)))
             except (ModelctlError, OSError) as error:
                 outcome = replace(outcome, status="failed", error=error)
             outcomes.append(outcome)
@@ -112,19 +112,6 @@ def _pull(by: "Fetcher", version: "WantedVersion", begin: Begin) -> _Outcome:
         return _Outcome(version, version, "failed", None, error)
     size = stored_bytes(by.store, [after]).get(after.model)
     return _Outcome(version, after, "pulled" if moved else "in place", size, learned=edits(version, after))
-
-
-def _write(folder: Path, learned: "Sequence[Edit]") -> list[str]:
-    """Put what was learned into the spec as it is on disk now; returns the files that changed."""
-    from reconciler.host.files import atomic_write  # noqa: PLC0415
-    from reconciler.host.spec_files import read_spec_folder  # noqa: PLC0415
-    from reconciler.spec.edit import edit  # noqa: PLC0415
-
-    changed = edit(read_spec_folder(folder), learned)
-    for name, text in changed.items():
-        path = Path(name)
-        atomic_write(path, text, stat.S_IMODE(path.stat().st_mode))
-    return list(changed)
 
 
 def _document(outcomes: Sequence[_Outcome], written: Sequence[str]) -> dict[str, Any]:

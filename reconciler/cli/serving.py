@@ -86,10 +86,10 @@ def _record(context: Context, folder: Path, change: "Change", *, commit: bool) -
     other.
     """
     from reconciler.host import git  # noqa: PLC0415
-    from reconciler.reconcile import versions  # noqa: PLC0415
+    from reconciler.reconcile.writing import write_edits  # noqa: PLC0415
 
     try:
-        files = versions.write_edits(folder, change.edits)
+        files = write_edits(folder, change.edits)
     except (ModelctlError, OSError) as error:
         raise ModelctlError(
             f"{change.model} serves {change.after}, but the spec could not be edited: {error}",
@@ -104,10 +104,10 @@ def _record(context: Context, folder: Path, change: "Change", *, commit: bool) -
         "files": [str(file) for file in files],
         "commit": revision,
     }
-    told = f"{change.model} serves {change.after}"
+    told = f"{change.model} is at {change.after}"
     if files:
         told += f"; written to {', '.join(map(str, files))}"
-        told += f" and committed as {revision[:12]}" if revision else ", not committed"
+        told += f" and committed as {revision[:12]}" if revision else "; commit that, or a watcher undoes it"
     context.output.event(event, told)
 
 

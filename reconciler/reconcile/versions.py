@@ -2,14 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from reconciler.core.errors import Refused, UsageError
 from reconciler.core.plan import Revision
 from reconciler.core.suggest import did_you_mean
 from reconciler.core.types import ModelId, VersionId
-from reconciler.host.rewrite import rewrite
-from reconciler.host.spec_files import read_spec_folder
 from reconciler.host.state import State
 from reconciler.kinds.artifact.layout import wanted_version
 from reconciler.reconcile.history import generations, served_before
@@ -73,14 +70,6 @@ def edited(source: Source, edits: Sequence[Edit]) -> tuple[Source, Mapping[str, 
         return source, {}
     texts = {**source.texts, **changed}
     return from_texts(source.folder, texts, Revision(source.revision.commit, dirty=True)), changed
-
-
-def write_edits(folder: Path, edits: Sequence[Edit]) -> tuple[Path, ...]:
-    """Edit the spec folder as it is now, which may have been saved since it was read; the changed files."""
-    changed = edit(read_spec_folder(folder), edits)
-    for file, text in changed.items():
-        rewrite(Path(file), text)
-    return tuple(Path(file) for file in changed)
 
 
 def find_model(spec: Spec, name: str) -> Model:

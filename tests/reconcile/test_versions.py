@@ -10,7 +10,7 @@ from reconciler.core.plan import Revision
 from reconciler.core.types import ModelId, ProfileName, UnitName, VersionId
 from reconciler.host.state import State
 from reconciler.reconcile.session import Source, from_texts
-from reconciler.reconcile.versions import edited, pin_edits, promotion, rollback, write_edits
+from reconciler.reconcile.versions import edited, pin_edits, promotion, rollback
 
 SPEC = f"""\
 # The models of this machine.
@@ -134,16 +134,3 @@ def test_a_pin_is_for_the_version_that_is_served() -> None:
     assert "modelctl promote a --to v2" in (caught.value.hint or "")
     with pytest.raises(UsageError, match="no version"):
         pin_edits(source().spec, "a", "v9")
-
-
-def test_an_edit_goes_into_the_text_as_it_is_by_then(tmp_path: Path) -> None:
-    """Somebody saves the spec while a version is being tried out: neither edit is lost."""
-    path = tmp_path / "a.yaml"
-    path.write_text(SPEC)
-    path.chmod(0o640)
-    change = promotion(source().spec, "a", "v2")
-    path.write_text(SPEC.replace("chosen in May", "chosen in June"))
-    assert write_edits(tmp_path, change.edits) == (path,)
-    assert path.read_text() == SPEC.replace("chosen in May", "chosen in June").replace('"v1" ', '"v2" ')
-    assert path.stat().st_mode & 0o777 == 0o640
-    assert [found.name for found in tmp_path.iterdir()] == ["a.yaml"]
