@@ -31,7 +31,7 @@ def link_blob(
     """Hard-link `path` as a blob and hash it; False where the file system or its owner does not let us.
 
     The file becomes read-only for both stores, which takes its owner or root. Ollama only ever makes and
-    removes blobs; a write into one would change its time, and then it is trusted no more. IntegrityError where
+    removes blobs; a write into one would change its time, and end our trust in it. IntegrityError where
     the bytes are not the expected ones, or change meanwhile; then nothing was taken.
     """
     while True:
