@@ -13,6 +13,8 @@ from reconciler.placement.families import BY_HEADS, BY_INTERVAL, KNOWN, NO_CACHE
 
 MAX_LAYERS = 512
 """`LLAMA_MAX_LAYERS`."""
+MAX_EXPERTS = 1024
+"""`LLAMA_MAX_EXPERTS`."""
 
 
 class Cache(StrEnum):
@@ -138,6 +140,7 @@ def read_architecture(header: GgufHeader) -> Architecture:
     heads_kv = keys.per_layer("attention.head_count_kv", count, heads)
     recurrent = _recurrent(keys, count, prediction, heads_kv)
     latent_rank = _latent_rank(keys)
+    experts = min(keys.number("expert_count"), MAX_EXPERTS)
     window, is_window = _windows(keys, count, count - prediction)
     has_cache = _has_cache(keys, count, prediction, recurrent, heads_kv)
     head = width // heads[0] if heads[0] else 0
@@ -170,8 +173,8 @@ def read_architecture(header: GgufHeader) -> Architecture:
         prediction_layers=prediction,
         window=window,
         latent_rank=latent_rank,
-        experts=keys.number("expert_count"),
-        experts_used=keys.number("expert_used_count"),
+        experts=experts,
+        experts_used=min(keys.number("expert_used_count"), experts),
         state=_state(keys, width, max(heads)) if any(recurrent) else State(),
         causal=keys.flag("attention.causal", default=True),
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from reconciler.core.types import Bytes
 from reconciler.gguf.types import tensor_type
 from reconciler.placement.devices import Device, Host
-from reconciler.placement.kv import cache_bytes
+from reconciler.placement.kv import cache_bytes, cache_problem
 from reconciler.placement.memory import MemoryReport, Model, Split, estimate
 from reconciler.placement.overhead import cpu_overhead, device_overhead, host_overhead, lone_overhead
 from reconciler.placement.partition import Lane, Layers, partition
@@ -77,7 +77,7 @@ def fit(model: Model, settings: Settings, devices: Sequence[Device], host: Host)
     found = _fastest(model, settings, devices, host)
     if found is not None:
         return found
-    proposals = _proposals(settings, lambda other: _fastest(model, other, devices, host) is not None)
+    proposals = _proposals(model, settings, lambda other: _fastest(model, other, devices, host) is not None)
     return Unplaced(_shortage(model, settings, devices, host), proposals)
 
 
@@ -97,7 +97,7 @@ def by_shares(
     def fits(other: Settings) -> bool:
         return max(_shared_out(model, other, devices, host, percentages)[1]) <= 0
 
-    proposals = _proposals(settings, fits)
+    proposals = _proposals(model, settings, fits)
     if _fastest(model, settings, devices, host) is not None:
         proposals = (Proposal("a split without gpu_percentages", settings), *proposals)
     return Unplaced(Bytes(sum(max(0, excess) for excess in over)), proposals)
@@ -283,17 +283,19 @@ def _shortage(model: Model, settings: Settings, devices: Sequence[Device], host:
     return Bytes(high)
 
 
-def _proposals(settings: Settings, fits: Callable[[Settings], bool]) -> tuple[Proposal, ...]:
+def _proposals(model: Model, settings: Settings, fits: Callable[[Settings], bool]) -> tuple[Proposal, ...]:
     """The gentlest changes with which the model fits: smaller cache types, a shorter context, or both."""
     smaller = tensor_type("q8_0")
     compact = replace(settings, type_k=smaller, type_v=smaller)
+    if cache_problem(model.architecture, compact) is not None:
+        compact = settings
     found = []
     if compact != settings and fits(compact):
         found.append(Proposal("cache types q8_0", compact))
     shorter = _longest_context(settings, fits)
     if shorter is not None:
         found.append(Proposal(f"context of {shorter.context} tokens", shorter))
-    if not found:
+    if not found and compact != settings:
         both = _longest_context(compact, fits)
         if both is not None:
             found.append(Proposal(f"cache types q8_0 and a context of {both.context} tokens", both))

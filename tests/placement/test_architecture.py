@@ -1,6 +1,6 @@
 import pytest
 
-from reconciler.core.errors import FormatError
+from reconciler.core.errors import FormatError, SpecError
 from reconciler.gguf.header import GgufHeader, Value
 from reconciler.gguf.types import tensor_type
 from reconciler.placement.architecture import Cache, read_architecture
@@ -137,10 +137,17 @@ def test_a_window_keeps_its_tokens_and_one_step(settings, cells):
     assert settings.window_cells(1024) == cells
 
 
-def test_a_cache_type_that_cannot_hold_the_rows_is_refused():
-    odd = read_architecture(header("llama", embedding_length=520, attention__head_count_kv=1))
-    with pytest.raises(ValueError, match="q8_0's block of 32"):
+def test_a_cache_type_that_cannot_hold_the_heads_is_refused():
+    odd = read_architecture(header("llama", embedding_length=8 * 80, attention__head_count_kv=1))
+    assert cache_bytes(odd, Settings(4096, type_k=tensor_type("f16")))
+    with pytest.raises(SpecError, match="takes heads of 32 elements, this model's have 80"):
         cache_bytes(odd, Settings(4096, type_k=tensor_type("q8_0")))
+
+
+def test_quantised_values_need_flash_attention():
+    plain = read_architecture(header("llama"))
+    with pytest.raises(SpecError, match="needs flash attention"):
+        cache_bytes(plain, Settings(4096, type_v=tensor_type("q8_0"), flash_attention=False))
 
 
 @pytest.mark.parametrize(

@@ -158,6 +158,15 @@ def test_what_does_not_fit_is_proposed_with_a_shorter_context_or_smaller_cache_n
     ]
 
 
+def test_cache_types_that_the_heads_do_not_allow_are_not_proposed(model):
+    eight = model("llama-3.1-8b")
+    odd = tuple(replace(layer, key_length=80, value_length=80) for layer in eight.architecture.layers)
+    eighty = replace(eight, architecture=replace(eight.architecture, layers=odd))
+    found = fit(eighty, Settings(131072), (device("a", 8, FAST),), Host(Bytes(2 * GIB)))
+    assert isinstance(found, Unplaced)
+    assert all("q8_0" not in proposal.what for proposal in found.proposals)
+
+
 def test_what_is_short_is_enough(model):
     seventy = model("llama-3.1-70b")
     small = Host(Bytes(4 * GIB))
