@@ -21,9 +21,9 @@ _WATCH_SECONDS = 5.0
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run until SIGTERM or SIGINT, then end with 0; whatever prevents serving ends with 1 and one line.
 
-    While the model loads, a signal ends the process by itself, as in llama-server: the binding does not
-    let go of the interpreter before the model is there. `--exec PROGRAM …` as the first argument only clears
-    the way for `--host PATH.sock` and becomes the llama-server PROGRAM.
+    Until it logs that it is serving, a signal ends the process by itself, as in llama-server: the binding
+    does not let go of the interpreter before the model is there. `--exec PROGRAM …` as the first argument
+    only clears the way for `--host PATH.sock` and becomes the llama-server PROGRAM.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -95,7 +95,8 @@ def _serve(params: Any) -> NoReturn:
         server = _llama().Server(params)
     except (RuntimeError, ValueError):
         remove(sockets)
-        _leave(1, f"error: llama.cpp could not serve {params.model.path}, its reason stands above")
+        _say(f"error: llama.cpp could not serve {params.model.path}, its reason stands beside this")
+        sys.exit(1)  # not at once: llama.cpp logs from a thread that is done at an ordinary exit only
     _wait_for_end(server, sockets)
 
 
@@ -114,6 +115,7 @@ def _wait_for_end(server: Any, sockets: Sequence[Path]) -> NoReturn:
     signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
+    _say(f"serving on {server.listening_address} until SIGTERM")
     while not select.select([wake], [], [], _WATCH_SECONDS)[0]:
         if not listens(server.listening_address):
             remove(sockets)
@@ -124,6 +126,12 @@ def _wait_for_end(server: Any, sockets: Sequence[Path]) -> NoReturn:
 
 def _leave(code: int, words: str = "", stream: TextIO | None = None) -> NoReturn:
     """End at once. llama.cpp's own teardown waits for requests in flight; there is nothing to save."""
-    with contextlib.suppress(BrokenPipeError):
-        print(end=words and f"{words}\n", file=stream or sys.stderr, flush=True)
+    if words:
+        _say(words, stream)
     os._exit(code)
+
+
+def _say(words: str, stream: TextIO | None = None) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        (stream or sys.stderr).write(f"{words}\n")
+        (stream or sys.stderr).flush()

@@ -18,6 +18,7 @@ from reconciler.embedded.usage import CommandLineError, read_command_line, usage
 from reconciler.host.engine import find_engine
 from tests.support.engines import llama_server
 from tests.support.serving import process, served
+from tests.support.waiting import wait_until
 
 
 def test_help_lists_every_flag_so_that_the_parser_of_llama_servers_help_reads_it() -> None:
@@ -182,6 +183,7 @@ def test_a_signal_ends_it_in_the_middle_of_an_answer(embedded: Engine, model: Pa
         answer = connection.getresponse()
         assert answer.read(100)
         pool.submit(answer.read)
+        wait_until(lambda: "serving on" in server.log.read_text(), 30, "the signal handler in place")
         server.process.terminate()
         assert server.process.wait(10) == 0
 
@@ -189,6 +191,7 @@ def test_a_signal_ends_it_in_the_middle_of_an_answer(embedded: Engine, model: Pa
 def test_its_socket_is_removed_on_a_clean_end(embedded: Engine, model: Path, short_folder: Path) -> None:
     path = short_folder / "tiny.sock"
     with served(embedded, model, socket_path=path) as server:
+        wait_until(lambda: "serving on" in server.log.read_text(), 30, "the signal handler in place")
         server.process.terminate()
         assert server.process.wait(10) == 0
     assert not path.exists()

@@ -107,7 +107,9 @@ def test_a_socket_that_another_server_answers_on_is_left_alone(
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_cleanly(engine: Engine, model: Path, number: signal.Signals) -> None:
     with served(engine, model) as server:
-        wait_until(lambda: _is_idle(server), 10, "idle")
+        said = "serving on" if engine.kind == "embedded" else "listening on"
+        wait_until(lambda: said in server.log.read_text(), 30, "the signal handler in place")
+        wait_until(lambda: _is_idle(server), 30, "idle")
         server.process.send_signal(number)
         assert server.process.wait(ENDS_WITHIN_SECONDS) == 0
 
