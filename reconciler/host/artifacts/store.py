@@ -109,7 +109,8 @@ class Store:
         """Hash a file of the store anew and remember the outcome; `progress` is told bytes as they are
         hashed.
 
-        OSError where it cannot be read; FileNotFoundError where it is not there.
+        OSError where it cannot be read, FileNotFoundError where it is not there; StoreError where the outcome
+        cannot be noted.
         """
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
@@ -117,7 +118,9 @@ class Store:
             identity = Identity.of(os.fstat(descriptor))
         finally:
             os.close(descriptor)
-        self._trust.record(identity, expected if found == expected else None)
+        with disk_errors(self.root):
+            self._folder(self._trust.folder)
+            self._trust.record(identity, expected if found == expected else None)
         return found == expected
 
     def link(
