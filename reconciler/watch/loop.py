@@ -82,6 +82,7 @@ class Watcher:
         self._objection: Blocked | None = None
         self._blocked: Blocked | None = None
         self._looked = 0.0
+        self._hinted = False
         self._not_before = 0.0
 
     def run(self, stop: threading.Event) -> None:
@@ -94,7 +95,7 @@ class Watcher:
             self._notifier.alive_for(_ALIVE_SECONDS)
             self._notifier.ready()
             while not stop.is_set():
-                folders.watch(self._current.follower.folders())
+                folders.watch(self._folders())
                 seconds = self._round(hint=hint)
                 self._notifier.alive_for(_ALIVE_SECONDS)
                 hint = folders.wait(seconds, stop)
@@ -135,8 +136,10 @@ class Watcher:
         due = now - self._looked >= self._options.pace.look
         if hint or moved or due or self._current.settles_in() is not None:
             self._current.look()
-        if due or (hint and now - self._looked >= _HINT_SECONDS):
+        self._hinted = self._hinted or hint
+        if due or (self._hinted and now - self._looked >= _HINT_SECONDS):
             self._look_at_machine()
+        self._tell()
         decision = decide(self._facts(), self._memory, self._options.pace)
         if isinstance(decision, Reconcile) and now >= self._not_before and self._current.source is not None:
             self._pass(self._current.source, decision.cause, self._facts())
@@ -145,9 +148,19 @@ class Watcher:
         self._run_hooks()
         return self._rest(0.0 if isinstance(decision, Reconcile) else decision.seconds)
 
+    def _folders(self) -> tuple[Path, ...]:
+        """Where a change hints at something: the spec, Git, the units' files, the store."""
+        folders = (
+            *self._current.follower.folders(),
+            *machine.folders(self._current.site, self._state.units()),
+        )
+        return tuple(dict.fromkeys(folder for folder in folders if folder.is_dir()))
+
     def _rest(self, seconds: float) -> float:
         now = time.monotonic()
         waits = [max(seconds, self._not_before - now), self._looked + self._options.pace.look - now]
+        if self._hinted:
+            waits.append(self._looked + _HINT_SECONDS - now)
         settling = self._current.settles_in()
         if settling is not None:
             waits.append(settling)
@@ -158,7 +171,7 @@ class Watcher:
         return max(0.01, min(waits))
 
     def _look_at_machine(self) -> None:
-        self._looked = time.monotonic()
+        self._looked, self._hinted = time.monotonic(), False
         try:
             seen = machine.look(self._current.site, self._state.units())
         except ModelctlError as error:

@@ -68,6 +68,12 @@ def happened(before: Machine, now: Machine) -> Iterator[tuple[EventType, UnitNam
         yield EventType.RUNTIME_HELD, name, "a person stopped it; `modelctl resume` starts it again"
 
 
+def folders(site: Site, owned: Iterable[UnitName]) -> tuple[Path, ...]:
+    """Where a change hints at drift: the folders of unit files, and the store's blobs."""
+    units = {site.supervisor.unit_path(name).parent for name in owned}
+    return (*sorted(units), Path(site.places.blobs))
+
+
 def _files(site: Site, units: Iterable[OwnedUnit]) -> Iterator[Path]:
     for unit in units:
         yield site.supervisor.unit_path(unit.name)
