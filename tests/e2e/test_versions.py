@@ -117,7 +117,7 @@ def test_a_version_that_crashes_is_restored_with_its_reason(workspace: Workspace
     assert chat(a.port) == "I am a, version 1."
     assert spec_text(workspace) == before
     conditions = workspace.json("status")["conditions"]
-    assert [one["reason"] for one in conditions if one["type"] == "Stalled"] == ["ChangeFailed"]
+    assert "ChangeFailed" in {one["reason"] for one in conditions if one["type"] == "Stalled"}
     newest = workspace.json("history", "a")["generations"][0]
     assert newest["changes"][0]["after"] == "v1"
     assert newest["changes"][0]["failure"]
