@@ -36,6 +36,8 @@ def private_manager() -> Iterator[PrivateManager]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # As at a login: what a test set in its environment does not reach the units.
+        env={key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ},
     )
     assert process.stdin
     assert process.stdout

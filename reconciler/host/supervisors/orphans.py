@@ -1,21 +1,21 @@
 """Units that a killed supervisor left behind: they hold the ports that its successor's units need."""
 
+from collections.abc import Callable
+
 import psutil
 
-_UNIT_VARIABLE = "MODELCTL_UNIT"
 _END_SECONDS = 10.0
 
 
-def end_orphans(variable: str, value: str) -> None:
-    """End our units whose environment has `variable` = `value` and whose parent is gone."""
+def end_orphans(is_ours: Callable[[psutil.Process], bool]) -> None:
+    """End the processes that are ours and whose parent is gone; kill those that do not end."""
     orphans: list[psutil.Process] = []
     for process in psutil.process_iter():
         try:
-            environment = process.environ()
-            if environment.get(variable) == value and _UNIT_VARIABLE in environment and _is_orphan(process):
+            if is_ours(process) and _is_orphan(process):
                 orphans.append(process)
                 process.terminate()
-        except psutil.Error:
+        except (psutil.Error, ProcessLookupError):
             continue
     _, alive = psutil.wait_procs(orphans, timeout=_END_SECONDS)
     for process in alive:

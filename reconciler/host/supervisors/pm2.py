@@ -8,7 +8,7 @@ import socket
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reconciler.core.errors import SupervisorError
 from reconciler.core.types import UnitName
@@ -19,6 +19,9 @@ from reconciler.host.supervisors.base import Problem
 from reconciler.host.supervisors.environment import own_environment
 from reconciler.host.supervisors.given_up import GivenUp
 from reconciler.host.supervisors.guarding import Duties, guard_argv, write_duties
+
+if TYPE_CHECKING:
+    import psutil
 
 _GUARD = "modelctl-guard"
 _ANSWER_SECONDS = 60.0
@@ -75,7 +78,7 @@ class Pm2Supervisor:
         if not self.is_running():
             from reconciler.host.supervisors.orphans import end_orphans  # noqa: PLC0415 - rare
 
-            end_orphans("PM2_HOME", str(self._home))
+            end_orphans(self._is_unit)
             self._checked(self._pm2("ping"))
         self._keep_guard()
 
@@ -217,6 +220,10 @@ class Pm2Supervisor:
         start = done.stdout.find("[{")
         processes = json.loads(done.stdout[start:]) if start >= 0 else []
         return {process["name"]: process for process in processes}
+
+    def _is_unit(self, process: "psutil.Process") -> bool:
+        environment = process.environ()
+        return "MODELCTL_UNIT" in environment and environment.get("PM2_HOME") == str(self._home)
 
     def _pm2(self, *arguments: str) -> Completed:
         environment = {**own_environment(), "PM2_HOME": str(self._home), "PM2_DISABLE_VERSION_CHECK": "true"}

@@ -1,13 +1,15 @@
 """supervisord from PyPI, an instance of our own inside one folder: the default where nothing else runs."""
 
+import contextlib
+import fcntl
 import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from reconciler.core.errors import ModelctlError, SupervisorError
+from reconciler.core.errors import SupervisorError
 from reconciler.core.types import UnitName
 from reconciler.core.units import SupervisorKind, UnitState, UnitStatus
 from reconciler.host.files import atomic_write
@@ -15,11 +17,15 @@ from reconciler.host.process import run
 from reconciler.host.supervisors.base import Problem
 from reconciler.host.supervisors.environment import own_environment
 
+if TYPE_CHECKING:
+    import psutil
+
 _SOCKET_LIMIT = 103 if sys.platform == "darwin" else 107
 """Longest path of a UNIX socket, in bytes."""
 _PID_SUFFIX = len(".4194304")
 """supervisord binds a temporary name first: the socket's, a dot and its pid."""
 _ANSWER_SECONDS = 10.0
+_START_SECONDS = 30.0
 _STOP_SECONDS = 600.0
 """An upper bound only: supervisord itself kills after each unit's stop timeout."""
 
@@ -66,6 +72,10 @@ files=conf.d/*.conf
 """
 
 
+class _NotRunningError(SupervisorError):
+    """Nobody listens at the socket."""
+
+
 class SupervisordSupervisor:
     """`directory` holds configuration, socket, pid file, log, and one file per unit in `conf.d`."""
 
@@ -110,22 +120,11 @@ class SupervisordSupervisor:
             raise SupervisorError(problem.what, hint=problem.hint)
         if self.is_running():
             return
-        if self._pid_file.exists() or self._socket.exists():
-            self._end_orphans()
-        self._write_configuration()
-        configuration = str(self._directory / "supervisord.conf")
-        package_parent = str(Path(__file__).parents[3])
-        done = run(
-            [sys.executable, "-X", "utf8", "-m", "supervisor.supervisord", "-c", configuration],
-            env={**own_environment(), "PYTHONPATH": package_parent},
-            timeout=30,
-        )
-        # Somebody else may have been faster; then ours has ended because the socket is taken.
-        if done.returncode != 0 and not self.is_running():
-            raise SupervisorError(
-                f"supervisord did not start: {done.complaint}",
-                hint=f"read {self._directory / 'supervisord.log'}",
-            )
+        self._units.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (self._directory / "starting").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not self.is_running():
+                self._start_daemon()
 
     def unit_path(self, name: UnitName) -> Path:
         return self._units / f"{name}.conf"
@@ -142,7 +141,9 @@ class SupervisordSupervisor:
         self._order("start", names, "did not start")
 
     def stop(self, names: Sequence[UnitName]) -> None:
-        if names and self.is_running():
+        if not names:
+            return
+        with contextlib.suppress(_NotRunningError):
             self._order("stop", names, "did not stop")
             self._wait_while("STOPPING", names)
 
@@ -152,7 +153,9 @@ class SupervisordSupervisor:
 
     def observe(self, names: Sequence[UnitName]) -> dict[UnitName, UnitStatus]:
         statuses = {name: UnitStatus(name, UnitState.ABSENT) for name in names}
-        if names and self.is_running():
+        if not names:
+            return statuses
+        with contextlib.suppress(_NotRunningError):
             for found in self._call("modelctl.observe", list(names)):
                 name = UnitName(found["name"])
                 statuses[name] = UnitStatus(
@@ -213,21 +216,37 @@ class SupervisordSupervisor:
 
         try:
             return rpc.call(self._socket, method, *arguments, timeout=timeout)
+        except (FileNotFoundError, ConnectionRefusedError) as error:
+            raise _NotRunningError(
+                f"supervisord does not run in {self._directory}", hint="modelctl apply starts it"
+            ) from error
         except OSError as error:
             raise SupervisorError(
                 f"supervisord does not answer at {self._socket}: {error.strerror or error}",
-                hint="modelctl apply starts it",
+                hint=f"read {self._directory / 'supervisord.log'}",
             ) from error
         except xmlrpc.client.Fault as error:
             raise SupervisorError(f"supervisord refused {method}: {error.faultString}") from error
         except (xmlrpc.client.Error, ValueError) as error:
             raise SupervisorError(f"supervisord failed at {method}: {error}") from error
 
-    def _write_configuration(self) -> None:
-        self._units.mkdir(mode=0o700, parents=True, exist_ok=True)
+    def _start_daemon(self) -> None:
+        if self._pid_file.exists() or self._socket.exists():
+            self._clear_after_crash()
         self._make_log_folders()
-        text = _CONFIGURATION.format(folder=self._directory, user="user=root\n" if os.geteuid() == 0 else "")
-        atomic_write(self._directory / "supervisord.conf", text, 0o600)
+        configuration = self._directory / "supervisord.conf"
+        user = "user=root\n" if os.geteuid() == 0 else ""
+        atomic_write(configuration, _CONFIGURATION.format(folder=self._directory, user=user), 0o600)
+        done = run(
+            [sys.executable, "-X", "utf8", "-m", "supervisor.supervisord", "-c", str(configuration)],
+            env={**own_environment(), "PYTHONPATH": str(Path(__file__).parents[3])},
+            timeout=_START_SECONDS,
+        )
+        if done.returncode != 0:
+            raise SupervisorError(
+                f"supervisord did not start: {done.complaint}",
+                hint=f"read {self._directory / 'supervisord.log'}",
+            )
 
     def _make_log_folders(self) -> None:
         """Without them it refuses its whole configuration for one missing folder of one log file."""
@@ -248,14 +267,20 @@ class SupervisordSupervisor:
                 return Path(value.replace("%%%%", "%"))
         return None
 
-    def _end_orphans(self) -> None:
-        """End what a killed supervisord left behind: it holds the ports that the next one's programs need."""
+    def _clear_after_crash(self) -> None:
+        """End what a killed supervisord left behind: it holds ports that the next one's programs need."""
         from reconciler.host.supervisors.orphans import end_orphans  # noqa: PLC0415 - only after a crash
 
-        end_orphans("SUPERVISOR_SERVER_URL", f"unix://{self._socket}")
+        end_orphans(self._is_program)
         try:
             self._socket.unlink(missing_ok=True)
+            self._pid_file.unlink(missing_ok=True)
         except OSError as error:
-            raise ModelctlError(
-                f"the stale socket {self._socket} cannot be removed: {error.strerror}"
-            ) from error
+            raise SupervisorError(f"{error.filename} cannot be removed: {error.strerror}") from error
+
+    def _is_program(self, process: "psutil.Process") -> bool:
+        """Started by a supervisord of this folder: told by its variable, or forked and not yet executed."""
+        if process.environ().get("SUPERVISOR_SERVER_URL") == f"unix://{self._socket}":
+            return True
+        forked = str(self._directory / "supervisord.conf") in process.cmdline()
+        return forked and os.getsid(process.pid) != process.pid

@@ -16,7 +16,7 @@ from reconciler.core.errors import SupervisorError
 from reconciler.core.restarts import DELAY_SECONDS, LOG_BYTES
 from reconciler.core.types import UnitName
 from reconciler.core.units import UnitState
-from tests.support.supervisors import Box
+from tests.support.supervisors import SLEEP, Box
 from tests.support.waiting import wait_until
 
 _MIB = 1024 * 1024
@@ -40,6 +40,11 @@ def _is_alive(pid: int) -> bool:
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
+def _wait_for_command(pid: int, *argv: str) -> None:
+    """A supervisor may show a process as running before it has been executed."""
+    wait_until(lambda: psutil.Process(pid).cmdline() == list(argv), what=f"{argv} as process {pid}")
+
+
 def test_an_installed_unit_waits_for_its_start_and_then_runs(box: Box) -> None:
     name = box.unit()
     box.supervisor.reload([name], [])
@@ -51,7 +56,7 @@ def test_an_installed_unit_waits_for_its_start_and_then_runs(box: Box) -> None:
     box.wait_for(name, UnitState.RUNNING)
     status = box.status(name)
     assert status.pid is not None
-    assert psutil.Process(status.pid).cmdline() == ["/bin/sleep", "1000"]
+    _wait_for_command(status.pid, "/bin/sleep", "1000")
     assert status.restarts == 0
     assert status.since is not None
     assert before - 2 < status.since < time.time() + 2
@@ -91,7 +96,7 @@ def test_a_changed_unit_runs_on_until_it_is_restarted(box: Box) -> None:
     box.supervisor.restart([name])
     box.wait_for(name, UnitState.RUNNING)
     assert box.pid(name) != pid
-    assert psutil.Process(box.pid(name)).cmdline() == ["/bin/sleep", "2000"]
+    _wait_for_command(box.pid(name), "/bin/sleep", "2000")
     assert not _is_alive(pid)
 
 
@@ -102,7 +107,7 @@ def test_a_changed_unit_that_was_stopped_starts_as_changed(box: Box) -> None:
     box.supervisor.reload([name], [])
     box.supervisor.start([name])
     box.wait_for(name, UnitState.RUNNING)
-    assert psutil.Process(box.pid(name)).cmdline() == ["/bin/sleep", "2000"]
+    _wait_for_command(box.pid(name), "/bin/sleep", "2000")
 
 
 def test_a_killed_process_comes_back_and_is_counted(box: Box) -> None:
@@ -273,7 +278,7 @@ def test_the_log_shows_its_end_and_is_followed(box: Box) -> None:
 @pytest.mark.slow
 def test_a_log_that_grew_large_is_rotated(box: Box) -> None:
     megabytes = LOG_BYTES // 1_000_000 + 3
-    script = f"yes 0123456789 | head -c {megabytes}000000; until test -e done; do sleep 0.05; done; echo end"
+    script = f"yes 0123456789 | head -c {megabytes}000000; until test -e done; do sleep 0.05; done; echo; echo end"
     name = box.running(argv=("/bin/sh", "-c", f"{script}; exec sleep 1000"))
     log = box.folder / "logs" / "a.log"
     wait_until(log.with_name("a.log.1").exists, 20, "a rotated log")
@@ -286,6 +291,7 @@ def test_nothing_of_the_callers_environment_reaches_a_unit(box: Box) -> None:
     """The fixture sets both variables before the supervisor starts."""
     assert os.environ["HF_TOKEN"]
     name = box.running()
+    _wait_for_command(box.pid(name), *SLEEP)
     environment = psutil.Process(box.pid(name)).environ()
     assert "HF_TOKEN" not in environment
     assert "LLAMA_SERVER_ROUTER_PORT" not in environment

@@ -53,6 +53,14 @@ def test_no_rendered_unit_gets_a_word_of_complaint(kind: SupervisorKind, tmp_pat
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_systemd_would_have_complained(tmp_path: Path) -> None:
+    """It exits with 0 all the same: only its words tell."""
+    path = tmp_path / "llama@m-max.service"
+    text = rendered(SupervisorKind.SYSTEMD, argv=("/bin/sleep", "1"), working_directory="/tmp")
+    path.write_text(text.replace("NoNewPrivileges=yes", "NoNewPrivilege=yes"), encoding="utf-8")
+    assert "NoNewPrivilege" in _analyze("verify", str(path), folder=tmp_path).stderr
+
+
 @pytest.mark.parametrize(
     ("loopback", "gpu", "worst"),
     [
