@@ -9,12 +9,12 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.gguf.types import tensor_type
-from reconciler.placement.memory import MemoryReport, Model, Split, estimate, read_model_figures
+from reconciler.placement.memory import Model, Split, estimate, read_model_figures
 from reconciler.placement.settings import Settings
 from tests.placement import shapes
 from tests.support.engines import ggml_rpc_server, rpc_llama_fit_params
@@ -72,10 +72,13 @@ def cases(model: Model, contexts: Iterable[int], caches: Iterable[str]) -> Itera
                 yield Case(context, cache, 4 if cache == "q8_0" else 1, layout, split)
 
 
-def ask(path: Path, case: Case, servers: Sequence[str]) -> list[tuple[int, int, int]]:
+def ask(
+    path: Path, case: Case, servers: Sequence[str], flags: Sequence[str] = ()
+) -> list[tuple[int, int, int]]:
     """Model, context and compute in MiB per device, the host last, as llama.cpp counts them."""
     split = case.split
     command = [str(rpc_llama_fit_params()), "-m", str(path), "-fitp", "on", "--no-repack"]
+    command += flags
     command += ["-c", str(case.context), "-np", str(case.parallel), "-ctk", case.cache, "-ctv", case.cache]
     if split.devices:
         command += ["-ngl", str(sum(split.devices)), "-ts", ",".join(map(str, split.devices))]
@@ -90,23 +93,22 @@ def ask(path: Path, case: Case, servers: Sequence[str]) -> list[tuple[int, int, 
     return [(int(line[1]), int(line[2]), int(line[3])) for line in found]
 
 
-def ours(model: Model, case: Case) -> list[tuple[int, int, int]]:
-    settings = Settings(
-        case.context,
-        parallel=case.parallel,
-        type_k=tensor_type(case.cache),
-        type_v=tensor_type(case.cache),
-        op_offload=False,
-    )
-    report: MemoryReport = estimate(model, settings, case.split)
+def ours(model: Model, settings: Settings, split: Split) -> list[tuple[int, int, int]]:
+    """The same of our estimate."""
+    report = estimate(model, settings, split)
     return [
         (part.model // MIB, part.context // MIB, part.compute // MIB)
         for part in (*report.devices, report.host)
     ]
 
 
+def settings_of(case: Case) -> Settings:
+    cache = tensor_type(case.cache)
+    return Settings(case.context, parallel=case.parallel, type_k=cache, type_v=cache, op_offload=False)
+
+
 def compare(name: str, model: Model, path: Path, case: Case, servers: Sequence[str]) -> list[Row]:
-    pairs = list(zip(ours(model, case), ask(path, case, servers), strict=True))
+    pairs = list(zip(ours(model, settings_of(case), case.split), ask(path, case, servers), strict=True))
     return [
         Row(name, case, index if index < len(pairs) - 1 else -1, own, their)
         for index, (own, their) in enumerate(pairs)
@@ -135,33 +137,28 @@ def measure(
 def rpc_servers(count: int, *, seconds: float = 20.0) -> Iterator[tuple[str, ...]]:
     """So many llama.cpp devices on the loopback, without a GPU."""
     with ExitStack() as stack:
-        addresses = []
-        for _ in range(count):
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                port = probe.getsockname()[1]
-            server = subprocess.Popen(
-                [str(ggml_rpc_server()), "-H", "127.0.0.1", "-p", str(port), "-d", "CPU"],
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-            stack.callback(server.wait)
-            stack.callback(server.terminate)
-            _wait_for(port, server, time.monotonic() + seconds)
-            addresses.append(f"127.0.0.1:{port}")
-        yield tuple(addresses)
+        yield tuple(_start_rpc_server(stack, time.monotonic() + seconds) for _ in range(count))
 
 
-def _wait_for(port: int, server: "subprocess.Popen[bytes]", deadline: float) -> None:
+def _start_rpc_server(stack: ExitStack, deadline: float) -> str:
+    """Its address once it listens; tries again when another process took the port first."""
     while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            assert server.poll() is None, f"ggml-rpc-server ended with {server.returncode}"
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        server = subprocess.Popen(
+            [str(ggml_rpc_server()), "-H", "127.0.0.1", "-p", str(port), "-d", "CPU"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        stack.callback(server.wait)
+        stack.callback(server.terminate)
+        while server.poll() is None:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                return f"127.0.0.1:{port}"
             assert time.monotonic() < deadline, "ggml-rpc-server does not listen"
             time.sleep(0.01)
-        else:
-            return
+        assert time.monotonic() < deadline, f"ggml-rpc-server ends with {server.returncode}"
 
 
 def table(rows: Sequence[Row]) -> str:

@@ -6,7 +6,7 @@ Figures are those of the published configurations; quantisation follows what is 
 import functools
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import gguf
@@ -321,6 +321,21 @@ def deepseek(name: str, *, layers: int, width: int, heads: int, q_rank: int, exp
     )
 
 
+def deepseek_v3(*, prediction: bool = False) -> Shape:
+    """With `prediction` it has one more block, which guesses the token after the next."""
+    if not prediction:
+        return deepseek("deepseek-v3", layers=61, width=7168, heads=128, q_rank=1536, experts=256, ff=2048)
+    plain = deepseek("deepseek-v3-mtp", layers=62, width=7168, heads=128, q_rank=1536, experts=256, ff=2048)
+    extra: tuple[Entry, ...] = (
+        ("blk.61.nextn.eh_proj.weight", [2 * 7168, 7168], "q8_0"),
+        ("blk.61.nextn.enorm.weight", [7168], "f32"),
+        ("blk.61.nextn.hnorm.weight", [7168], "f32"),
+        ("blk.61.nextn.shared_head_norm.weight", [7168], "f32"),
+    )
+    keys = plain.keys | {"nextn_predict_layers": 1}
+    return replace(plain, keys=keys, tensors=plain.tensors + extra)
+
+
 def gpt_oss_20b() -> Shape:
     width, experts = 2880, 32
 
@@ -499,9 +514,7 @@ _BUILDERS: dict[str, Callable[[], Shape]] = {
     "deepseek-v2-lite": lambda: deepseek(
         "deepseek-v2-lite", layers=27, width=2048, heads=16, q_rank=0, experts=64, ff=1408
     ),
-    "deepseek-v3": lambda: deepseek(
-        "deepseek-v3", layers=61, width=7168, heads=128, q_rank=1536, experts=256, ff=2048
-    ),
+    "deepseek-v3": deepseek_v3,
     "gpt-oss-20b": gpt_oss_20b,
     "granite-4-h-small": granite_4_small,
     "qwen3-next-80b": qwen3_next_80b,

@@ -1,25 +1,42 @@
 """Ours against llama.cpp's own accounting: weights and caches exact, no device's total far off."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.placement.oracle import DOCUMENT, Row, measure, table, written
+from reconciler.placement.memory import Model, Split, read_model_figures
+from tests.placement import shapes
+from tests.placement.oracle import (
+    DOCUMENT,
+    Case,
+    Row,
+    ask,
+    compare,
+    measure,
+    ours,
+    settings_of,
+    table,
+    written,
+)
 
 MOST_OVER = 3.0
 MOST_UNDER = -1.0
 SMALL = 4
 """MiB: sums of three figures that llama.cpp prints rounded down."""
+MOST_ODD = 24
+"""MiB: what unusual settings were seen to be off, on the host mostly, where little is used."""
 
 
-def check(rows: Sequence[Row]) -> None:
+def check(rows: Sequence[Row], small: int = SMALL) -> None:
     inexact = [row for row in rows if row.ours[:2] != row.theirs[:2]]
     assert not inexact, f"weights or caches differ: {inexact[:3]}"
     off = [
         row
         for row in rows
-        if not MOST_UNDER <= row.error <= MOST_OVER and abs(sum(row.ours) - sum(row.theirs)) > SMALL
+        if not MOST_UNDER <= row.error <= MOST_OVER and abs(sum(row.ours) - sum(row.theirs)) > small
     ]
     assert not off, "\n".join(f"{row} {row.error:+.1f} %" for row in off)
 
@@ -27,6 +44,48 @@ def check(rows: Sequence[Row]) -> None:
 @pytest.mark.parametrize("name", ["qwen2.5-7b", "gemma-3-12b", "qwen3-30b-a3b", "granite-4-h-small"])
 def test_memory_is_what_llama_cpp_says(name: str, models: Path, devices: tuple[str, ...]):
     check(measure(models, devices, names=[name], contexts=[16384], caches=["f16", "q8_0"]))
+
+
+@pytest.mark.parametrize("name", ["llama-3.1-8b", "gemma-3-12b", "deepseek-v2-lite"])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        (("-ub", "2048"), {"ubatch": 2048}),
+        (("-fa", "off"), {"flash_attention": False}),
+        (("--no-kv-offload",), {"kv_offload": False}),
+        (("--swa-full",), {"swa_full": True}),
+    ],
+    ids=["large steps", "no flash attention", "cache in RAM", "whole windows"],
+)
+def test_other_settings_are_followed(
+    name: str,
+    setting: tuple[tuple[str, ...], dict[str, Any]],
+    models: Path,
+    devices: tuple[str, ...],
+    model: Callable[[str], Model],
+):
+    flags, changes = setting
+    one = model(name)
+    case = Case(8192, "f16", 1, "", Split(0, (one.slots,)))
+    own = ours(one, replace(settings_of(case), **changes), case.split)
+    check(
+        [
+            Row(name, case, device, mine, theirs)
+            for device, (mine, theirs) in enumerate(
+                zip(own, ask(models / f"{name}.gguf", case, devices, flags), strict=True)
+            )
+        ],
+        small=MOST_ODD,
+    )
+
+
+def test_prediction_blocks_take_a_layer_but_no_memory(models: Path, devices: tuple[str, ...]):
+    predicting = shapes.deepseek_v3(prediction=True)
+    path = shapes.write(predicting, models)
+    one = read_model_figures(shapes.header(path))
+    assert one.slots == 63
+    for split in (Split(0, (63,)), Split(0, (20, 20, 23)), Split(10, (20, 33))):
+        check(compare(predicting.name, one, path, Case(8192, "f16", 1, "", split), devices))
 
 
 @pytest.mark.slow

@@ -1,7 +1,6 @@
 """A model really served over two devices: what its log says is what was reckoned."""
 
 import re
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -33,10 +32,8 @@ def test_the_buffers_of_a_running_server_are_the_reckoned_ones(models, devices, 
     path = shapes.write(shapes.tiny(), models)
     tiny = read_model_figures(shapes.header(path))
     report = estimate(tiny, Settings(8192, parallel=2, outputs=2), Split(0, (3, 4)))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [str(rpc_llama_server()), "-m", str(path), "--port", str(port), "--no-warmup", "-lv", "4"]
+    command = [str(rpc_llama_server()), "-m", str(path), "--host", str(tmp_path / "s.sock")]
+    command += ["--no-warmup", "-lv", "4"]
     command += ["-c", "8192", "-np", "2", "-ngl", "7", "-ts", "3,4", "--rpc", ",".join(devices[:2])]
     found: dict[tuple[str, str], float] = {
         (name, kind): float(size) for name, kind, size in LINE.findall(served_log(command, tmp_path / "log"))
