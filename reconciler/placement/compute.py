@@ -47,17 +47,17 @@ class _Inputs:
 @lru_cache(maxsize=4096)
 def segment_bytes(segment: Segment, step: Step) -> Bytes:
     """Size of the compute buffer for these blocks."""
+    if segment.last and not segment.first and segment.copies == 1 and _has_state(segment):
+        # Where a graph with recurrent layers enters a device midway, its states were seen to end up above
+        # everything else, so that the logits find no room below.
+        body = segment_bytes(replace(segment, last=False), step)
+        return Bytes(body + segment.vocabulary * step.outputs * _F32)
     tape = Tape()
     width = step.bytes(segment.width)
     inputs = _add_inputs(tape, segment, step, width)
     if segment.borrowed:
         tape.hold(segment.borrowed)
     entry, normed = inputs.entry, inputs.normed
-    if segment.last and not segment.first and segment.copies == 1 and _has_state(segment):
-        # Where a graph with recurrent layers enters a device midway, its states were seen to end up above
-        # everything else, so that the logits find no room below.
-        body = segment_bytes(replace(segment, last=False), step)
-        return Bytes(body + segment.vocabulary * step.outputs * _F32)
     for index, block in enumerate(segment.blocks):
         last = segment.last and index == len(segment.blocks) - 1
         entry = add_block(tape, block, step, entry, masks=inputs.masks, last=last, normed=normed)
