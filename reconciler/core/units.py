@@ -45,7 +45,8 @@ class UnitDefinition:
     gpu: GpuAccess
     loopback: bool
     """True: listens on 127.0.0.1; False: a UNIX socket only, so it needs no network at all."""
-    stop_timeout_seconds: int = 30
+    stop_timeout_seconds: int = 10
+    """Then it is killed: llama-server can hang for good when SIGTERM meets it in the middle of a token."""
     user: str | None = None
     """Whom the process runs as where the supervisor runs as root (systemd in system scope, launchd daemons).
     None: whoever runs the supervisor."""

@@ -38,6 +38,7 @@ _MODEL = """\
         gguf_url: file://{path}
         notes: Made by the demo; `modelctl pull` fills in its sha256.
     parallel: 2
+    flags: {{threads: 1}}       # tiny models on few cores: more threads would only wait for each other
     memory_limit: 2GiB        # restarted above it
     profiles:
       cpu_only: {{port: {port}}}

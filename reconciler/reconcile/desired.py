@@ -88,7 +88,7 @@ def _unit(
         name=name,
         description=f"{model.display_name or model.id} under profile {profile} (modelctl)",
         argv=(*facts.engine.command_for(endpoint), *flags),
-        environment=_environment(model, layout.environment),
+        environment=_environment(model, layout.environment, facts.places),
         working_directory=facts.places.state,
         log_path=None if facts.journal else f"{facts.places.logs}/{name}.log",
         memory_limit=model.memory_limit,
@@ -111,13 +111,17 @@ def _unit(
     )
 
 
-def _environment(model: Model, layout: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+def _environment(
+    model: Model, layout: tuple[tuple[str, str], ...], places: Places
+) -> tuple[tuple[str, str], ...]:
     """Version and hashes belong to the configuration: new bytes under an old name restart the unit."""
     current = model.current
     companions = (current.mmproj, *current.loras, current.draft)
     hashes = (*current.hashes, *(file.sha256 for file in companions if file is not None and file.sha256))
     return (
         *layout,
+        # llama-server reads a config.ini there before its flags: what a unit does stands in its unit alone.
+        ("XDG_CONFIG_HOME", f"{places.state}/no-config"),
         ("MODELCTL_MODEL", model.id),
         ("MODELCTL_VERSION", model.current_version),
         ("MODELCTL_SHA256", ",".join(hashes)),

@@ -18,6 +18,8 @@ from reconciler.reconcile.site import Site
 
 _LEAST_BUILD = 9000
 """llama.cpp builds before this one know other flags than those that units use."""
+_MACHINE_WIDE = Path("/etc/llama.cpp/config.ini")
+"""Read by llama-server before its flags; there is no flag against it."""
 _LITTLE_SPACE = 10 * 1024**3
 _ANSWER_SECONDS = 10.0
 
@@ -120,6 +122,11 @@ def _engine(site: Site) -> Iterator[Finding]:
         )
     else:
         yield Finding("engine", Verdict.OK, detail)
+    if _MACHINE_WIDE.exists():
+        what = f"{_MACHINE_WIDE} changes what every llama-server does, behind the plan"
+        yield Finding(
+            "engine", Verdict.WARN, what, f"move its settings into `flags`, then rm {_MACHINE_WIDE}"
+        )
 
 
 def _memory(site: Site) -> Iterator[Finding]:

@@ -133,11 +133,11 @@ def collect(holdings: Holdings, wanted: References, in_use: Mapping[str, int]) -
         if left.age_seconds > GRACE_SECONDS
     ]
     doomed += [
-        _Doomed(Going.BLOB, f"sha256-{blob.sha256[:12]}", blob.file.path, (blob.file,), cause)
+        _Doomed(Going.BLOB, f"sha256-{blob.sha256[:12]}", blob.file.path, (blob.file,), why)
         for blob in holdings.blobs
         if blob.sha256 not in wanted.hashes
         and blob.file.identity not in needed
-        and (cause := _cause(blob, named)) is not None
+        and (why := _cause(blob, named)) is not None
     ]
     doomed += [
         _Doomed(Going.PARTIAL, file.path, file.path, (file,), "a download that stands still for a day")

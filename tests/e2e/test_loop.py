@@ -180,7 +180,7 @@ def test_a_lost_database_is_rebuilt_by_looking(workspace: Workspace) -> None:
 def test_a_model_without_a_port_is_served_on_a_socket(workspace: Workspace) -> None:
     a = workspace.add("a")
     workspace.write()
-    workspace.edit("a", f"cpu_only: {{port: {a.port}}}", "cpu_only: {}")
+    workspace.edit("a", f"port: {a.port}, ", "")
     workspace.ok("apply", "--yes")
     row = workspace.runtimes()["a"]
     assert row["ready"] is True

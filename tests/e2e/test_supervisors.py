@@ -56,7 +56,7 @@ def test_the_main_job(open_workspace: OpenWorkspace, supervisor: str) -> None:
 def test_a_real_llama_server_serves_the_spec(open_workspace: OpenWorkspace, supervisor: str) -> None:
     workspace = open_workspace(supervisor)
     workspace.engine = str(llama_server())
-    a = workspace.add("a", extra="    flags: {threads: 1}\n    memory_limit: 1GiB\n")
+    a = workspace.add("a", extra="    memory_limit: 1GiB\n")
     workspace.up()
     assert chat(a.port) == "I am a, version 1."
     assert workspace.json("plan")["operations"] == []

@@ -21,8 +21,8 @@ def workspace() -> Iterator[Workspace]:
     """Two models that answer, and a change of the first that was not applied yet."""
     with TemporaryDirectory(prefix="mctl-", ignore_cleanup_errors=True) as folder:
         made = Workspace(Path(folder))
-        made.add("a", extra="    flags: {threads: 1}\n")
-        made.add("b", extra="    flags: {threads: 1}\n")
+        made.add("a")
+        made.add("b")
         try:
             made.up()
             made.edit("a", "context_tokens: 512", "context_tokens: 1024")

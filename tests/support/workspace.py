@@ -162,7 +162,8 @@ def _entry(model: Model) -> str:
         f"    current_version: {model.version}\n"
         f"    versions:\n{versions}"
         f"{model.extra}"
-        f"    profiles:\n      cpu_only: {{port: {model.port}}}\n"
+        # One thread each: many servers run on few cores, and idle threads would only wait for each other.
+        f"    profiles:\n      cpu_only: {{port: {model.port}, flags: {{threads: 1}}}}\n"
     )
 
 
