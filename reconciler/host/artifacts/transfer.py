@@ -174,6 +174,14 @@ class _Attempt:
     def _open(self, client: Client, part: Span) -> Answer:
         """Ask for `part`; what the server offers must be the file that the parts before came from."""
         answer = client.get(self._url, range_headers(part, self._etag), token=self._remote.token)
+        try:
+            self._accept(answer, part)
+        except SourceError:
+            client.close()  # its body was not read, so the connection is of no use for the next request
+            raise
+        return answer
+
+    def _accept(self, answer: Answer, part: Span) -> None:
         offer = read_offer(answer.status, answer.headers, answer.length, part)
         if offer is None:
             raise self._refusal(answer)
@@ -188,7 +196,6 @@ class _Attempt:
             raise StartOverError("the file on the server changed during the download")
         self._size, self._etag, self._whole = offer.size, offer.etag, offer.whole
         self._url = answer.url
-        return answer
 
     def _refusal(self, answer: Answer) -> SourceError:
         if answer.url == self._remote.url:
@@ -216,6 +223,7 @@ class _Attempt:
                 answer.finish()
                 failures = 0
             except TransientError as error:
+                client.close()
                 if self._whole:
                     raise StartOverError(f"{error.what}, and the server cannot resume") from None
                 work.put_back((reached, part[1]))

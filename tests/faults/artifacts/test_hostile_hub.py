@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from reconciler.core.errors import IntegrityError, SourceError
 from tests.support import hostile
-from tests.support.artifacts import FILE, REPO, URL, blobs, fetch, fetcher, sha256_of, some_bytes
+from tests.support.artifacts import FILE, QUICK, REPO, URL, blobs, fetch, fetcher, sha256_of, some_bytes
 from tests.support.hub import Hub, Intercept
 
 CONTENT = some_bytes(300_000)
@@ -89,6 +90,16 @@ def test_a_hostile_server_gets_a_bounded_end_and_nothing_is_kept(
     assert "\n" not in caught.value.what
     assert caught.value.hint
     assert not blobs(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [hostile.status(503), hostile.silence, hostile.drip, hostile.shift_ranges, hostile.stop_early],
+    ids=["503", "silence", "drip", "wrong range", "half"],
+)
+def test_one_failure_costs_one_try(tmp_path: Path, hub: Hub, behaviour: Intercept) -> None:
+    hub.intercept = hostile.first(1, behaviour)
+    assert fetch(fetcher(tmp_path, hub, limits=replace(QUICK, attempts=2, connections=1))).sha256 == SHA256
 
 
 @pytest.mark.parametrize(
