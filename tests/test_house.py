@@ -20,7 +20,9 @@ BIN = Path(sys.executable).parent
     ],
 )
 def test_a_tool_has_no_complaint(command: tuple[str, ...]) -> None:
-    done = subprocess.run((BIN / command[0], *command[1:]), cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        (BIN / command[0], *command[1:]), cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 

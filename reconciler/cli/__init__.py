@@ -1,5 +1,6 @@
 """What a person types: one file per command, each imported when it is called, so that start-up is instant."""
 
+import gc
 import itertools
 import json
 import sys
@@ -82,6 +83,9 @@ def group() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of the `modelctl` script; ends the process with the contract's exit code."""
+    # A command makes many small values and no cycles worth collecting; looking for them doubles the time that
+    # a spec of 10,000 models takes to read.
+    gc.set_threshold(100_000, 50, 50)
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
