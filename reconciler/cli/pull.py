@@ -39,7 +39,12 @@ class _Outcome:
 @click.argument("names", metavar="[MODEL[@VERSION]]...", nargs=-1)
 @click.option("--quant", metavar="Q", help="Add a version: the file of this quantisation, such as Q4_K_M.")
 @click.option("--into", metavar="MODEL", help="With --quant: the model that gets the version.")
-def command(context: Context, *, names: Sequence[str], quant: str | None, into: str | None) -> ExitCode:
+@click.option(
+    "--version", metavar="ID", help="With --quant: what the version is called; default: by its day."
+)
+def command(
+    context: Context, *, names: Sequence[str], quant: str | None, into: str | None, version: str | None
+) -> ExitCode:
     """Download and verify what the spec names: every model's current version, or the given ones.
 
     A revision or sha256 that the spec does not have yet is found out and written into it; commit that. A
@@ -57,13 +62,19 @@ def command(context: Context, *, names: Sequence[str], quant: str | None, into: 
     folder = Path(context.spec)
     spec = load(read_spec_folder(folder))
     by = fetcher(open_site(spec.settings, folder))
-    new = _new_version(spec, by, names, quant, into)
+    new = None
+    if quant is not None:
+        new = _new_version(spec, by, names, quant=quant, into=into, version=version)
+    elif into is not None or version is not None:
+        raise UsageError(
+            "--into and --version go with --quant", hint="modelctl pull ORG/REPO --quant Q4_K_M --into MODEL"
+        )
     wanted = select(spec, names) if new is None else [new.wanted]
     outcomes: list[_Outcome] = []
     written: dict[str, None] = {}
     with transfers(context.output) as begin:
-        for version in wanted:
-            outcome = _pull(by, version, begin)
+        for one in wanted:
+            outcome = _pull(by, one, begin)
             if new is not None and outcome.error is None:
                 outcome = replace(outcome, learned=(new.edit, *outcome.learned))
             try:
@@ -78,21 +89,23 @@ def command(context: Context, *, names: Sequence[str], quant: str | None, into: 
 
 
 def _new_version(
-    spec: "Spec", by: "Fetcher", names: Sequence[str], quant: str | None, into: str | None
-) -> "NewVersion | None":
-    if quant is None:
-        if into is not None:
-            raise UsageError(
-                "--into goes with --quant", hint="modelctl pull ORG/REPO --quant Q4_K_M --into MODEL"
-            )
-        return None
-    if len(names) != 1:
-        raise UsageError("--quant takes one MODEL or one ORG/REPO", hint="modelctl pull MODEL --quant Q4_K_M")
+    spec: "Spec",
+    by: "Fetcher",
+    names: Sequence[str],
+    *,
+    quant: str,
+    into: str | None,
+    version: str | None,
+) -> "NewVersion":
     from datetime import UTC, datetime  # noqa: PLC0415
 
     from reconciler.reconcile.new_version import find_version  # noqa: PLC0415
 
-    return find_version(spec, by.network, names[0], quant=quant, into=into, now=datetime.now(UTC))
+    if len(names) != 1:
+        raise UsageError("--quant takes one MODEL or one ORG/REPO", hint="modelctl pull MODEL --quant Q4_K_M")
+    return find_version(
+        spec, by.network, names[0], quant=quant, into=into, version=version, now=datetime.now(UTC)
+    )
 
 
 def _pull(by: "Fetcher", version: "WantedVersion", begin: Begin) -> _Outcome:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from reconciler.core.errors import Refused, SourceError, UsageError
+from reconciler.core.types import is_id
 from reconciler.host.artifacts.hub import resolve
 from reconciler.host.artifacts.hub_files import Listing, list_files
 from reconciler.host.artifacts.network import Network
@@ -29,22 +30,37 @@ class NewVersion:
 
 
 def find_version(
-    spec: Spec, network: Network, name: str, *, quant: str, into: str | None, now: datetime
+    spec: Spec,
+    network: Network,
+    name: str,
+    *,
+    quant: str,
+    into: str | None,
+    version: str | None,
+    now: datetime,
 ) -> NewVersion:
     """Search the repository `name` (`org/repo`, or that of a model's current version) for one file.
 
-    The version gets the companions (projector, adapters, draft) of the model's current one. UsageError where
+    It is called `version`, else by its day. It gets the companions (projector, adapters, draft) of the
+    model's current one. UsageError where
     it is not clear which model or which file is meant, with the choices; Refused where the model has these
     very bytes already; SourceError where the hub does not tell.
     """
     model, repo = _target(spec, name, into)
+    taken = {listed.version_id for listed in model.versions}
+    if version is not None and not is_id(version):
+        raise UsageError(f"{version!r} cannot name a version", hint="use letters, digits, `.`, `_` and `-`")
+    if version in taken:
+        raise UsageError(
+            f"model `{model.id}` has a version `{version}` already",
+            hint="a version never changes: choose another id, or leave out --version",
+        )
     listing = list_files(network, repo)
     source = HubSource(repo, _choose(listing, repo, quant))
     _require_new(model, source, listing, network)
-    taken = {version.version_id for version in model.versions}
     day = now.astimezone(UTC)
     fields: dict[str, Any] = {
-        "version_id": next_version_id(f"{day:%Y-%m-%d}", taken),
+        "version_id": version or next_version_id(f"{day:%Y-%m-%d}", taken),
         "gguf_url": str(source),
         "revision": listing.revision,
         "created_at": f"{day:%Y-%m-%dT%H:%M:%SZ}",

@@ -101,6 +101,11 @@ def test_the_second_version_of_a_day_is_numbered_on(workspace: Workspace) -> Non
     assert newest(workspace).version_id.endswith("-02")
 
 
+def test_a_version_can_be_given_its_name(workspace: Workspace) -> None:
+    workspace.ok("pull", "one", "--quant", "Q8_0", "--version", "2025-12-01-01")
+    assert newest(workspace).version_id == "2025-12-01-01"
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -116,7 +121,10 @@ def test_the_second_version_of_a_day_is_numbered_on(workspace: Workspace) -> Non
         (("a/../b", "--quant", "Q8_0", "--into", "two"), 2, "is no repository"),
         (("one", "two", "--quant", "Q8_0"), 2, "one MODEL or one ORG/REPO"),
         (("--quant", "Q8_0"), 2, "one MODEL or one ORG/REPO"),
-        (("one", "--into", "two"), 2, "--into goes with --quant"),
+        (("one", "--into", "two"), 2, "--into and --version go with --quant"),
+        (("one", "--version", "v2"), 2, "--into and --version go with --quant"),
+        (("one", "--quant", "Q8_0", "--version", "v1"), 2, "has a version `v1` already"),
+        (("one", "--quant", "Q8_0", "--version", "../v2"), 2, "cannot name a version"),
     ],
 )
 def test_what_is_not_clear_changes_nothing_and_names_the_choices(
