@@ -22,6 +22,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from reconciler.demo.workspace import free_ports
 from reconciler.host.supervisors.supervisord import SupervisordSupervisor
 from tests.support.workspace import MODELCTL, Workspace
 
@@ -37,8 +38,8 @@ def workspace(models: int) -> Iterator[Workspace]:
     with tempfile.TemporaryDirectory(prefix="mctl-", ignore_cleanup_errors=True) as folder:
         made = Workspace(Path(folder))
         try:
-            for number in range(models):
-                made.add(f"m{number:03}", "I am here.")
+            for number, port in enumerate(free_ports(models)):
+                made.add(f"m{number:03}", "I am here.", port=port)
             made.write()
             yield made
         finally:

@@ -21,7 +21,7 @@ class ProfileKeeper:
 
     def look(self, spec: Spec, site: Site, pids: frozenset[int]) -> ProfileName | None:
         """The profile that holds now; None while none is possible, and for a spec without GPUs."""
-        profiles = {ProfileName(name): profile.gpus for name, profile in spec.profiles.items()}
+        profiles = {ProfileName(name): profile.cards for name, profile in spec.profiles.items()}
         if not any(profiles.values()):
             self._watch, self.active, self.conditions = None, None, ()
             return None

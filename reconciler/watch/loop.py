@@ -223,6 +223,7 @@ class Watcher:
                 self._state,
                 Request(prune=self._options.prune, without=left_out),
                 self._listeners,
+                still_wanted=lambda: self._still_wanted(source),
             )
         except ModelctlError as error:
             self._whole = failed(self._whole, _WHOLE, self._revision, time.time(), error.what)
@@ -241,6 +242,10 @@ class Watcher:
             self._machine = machine.look(self._current.site, self._state.units())
         self._memory = _memory(self._facts())
         return done
+
+    def _still_wanted(self, source: Source) -> bool:
+        self._current.look()
+        return self._current.source is source and self._applied_by_hand(source) is None
 
     def _applied_by_hand(self, source: Source) -> Blocked | None:
         """Somebody applied the edited work tree by hand: that stays until it is committed or dropped."""

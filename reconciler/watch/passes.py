@@ -1,6 +1,6 @@
 """One pass: plan, and apply when there is something to do."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from reconciler.reconcile.site import Site
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What came of it. `plan` is None when somebody else was changing the machine."""
+    """What came of it. `plan` is None when somebody else was changing the machine, or the spec moved on."""
 
     plan: Plan | None
     results: Mapping[str, Result] = field(default_factory=dict)
@@ -34,15 +34,26 @@ class Pass:
 
 
 def run_pass(
-    source: Source, site: Site, state: State, request: Request, listeners: Sequence[Listener]
+    source: Source,
+    site: Site,
+    state: State,
+    request: Request,
+    listeners: Sequence[Listener],
+    *,
+    still_wanted: Callable[[], bool],
 ) -> Pass:
-    """Plan without the lock, so that looking is in nobody's way; with it again before anything is done."""
+    """Plan without the lock, so that looking is in nobody's way; with it again before anything is done.
+
+    `still_wanted` is asked under the lock: whoever held it before may have made another spec the wanted one.
+    """
     plan = session.plan(source, site, state, request)
     if not plan.has_changes:
         _reached(plan, state, request)
         return Pass(plan)
     try:
         with apply_lock(Path(site.places.lock)):
+            if not still_wanted():
+                return Pass(None)
             plan = session.plan(source, site, state, request)
             if not plan.has_changes:
                 return Pass(plan)
