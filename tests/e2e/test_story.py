@@ -2,34 +2,21 @@
 
 import os
 import signal
-import subprocess
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 
 from reconciler.core.types import UnitName
-from reconciler.host.supervisors.supervisord import SupervisordSupervisor
+from tests.support.staging import Stage, staged
 from tests.support.systemd import PrivateManager, private_manager
 from tests.support.waiting import wait_until
-from tests.support.watching import events, reasons, stop_by_hand, watching
+from tests.support.watching import events, reasons, watching
 from tests.support.workspace import Workspace, chat
 
 pytestmark = pytest.mark.slow
 
 UNIT = UnitName("llama@a-cpu_only")
-
-
-@dataclass
-class Stage:
-    """A workspace under one supervisor."""
-
-    workspace: Workspace
-    unit_file: Path
-    stop: Callable[[], None]
-    """Stop the unit with the supervisor's own tool."""
 
 
 @pytest.fixture(scope="module")
@@ -40,28 +27,9 @@ def manager() -> Iterator[PrivateManager]:
 
 @pytest.fixture(params=["supervisord", "systemd-user"])
 def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
-    with TemporaryDirectory(prefix="mctl-", ignore_cleanup_errors=True) as folder:
-        workspace = Workspace(Path(folder), supervisor=request.param)
-        if request.param == "supervisord":
-            supervisor = SupervisordSupervisor(workspace.store / "state" / "supervisord")
-            try:
-                yield Stage(workspace, supervisor.unit_path(UNIT), lambda: stop_by_hand(workspace, UNIT))
-            finally:
-                supervisor.shut_down()
-            return
-        manager: PrivateManager = request.getfixturevalue("manager")
-        workspace.environment.update(manager.environment)
-
-        def systemctl(*arguments: str) -> None:
-            command = ("systemctl", "--user", *arguments, f"{UNIT}.service")
-            subprocess.run(command, env=workspace.env(), check=True, capture_output=True, timeout=60)
-
-        file = manager.unit_directory / f"{UNIT}.service"
-        try:
-            yield Stage(workspace, file, lambda: systemctl("stop"))
-        finally:
-            systemctl("disable", "--now")
-            file.unlink()
+    manager = request.getfixturevalue("manager") if request.param == "systemd-user" else None
+    with staged(request.param, manager) as made:
+        yield made
 
 
 def test_a_machine_follows_its_commits(stage: Stage) -> None:
@@ -87,7 +55,7 @@ def test_a_machine_follows_its_commits(stage: Stage) -> None:
         assert status["applied"]["revision"] == commit_a
         assert {"ChangeFailed", "NotRetried"} <= {one["reason"] for one in status["conditions"]}
         # Looks and passes go on, for reasons of their own: none of them is a reason to try B.
-        stage.unit_file.touch()
+        stage.unit_file(UNIT).touch()
         os.kill(workspace.runtimes()["a"]["pid"], signal.SIGKILL)
         watcher.wait_for("runtime_restarted")
         assert _begun(workspace) == 2
@@ -111,12 +79,12 @@ def test_a_machine_follows_its_commits(stage: Stage) -> None:
         workspace.ok("plan", "--detailed-exitcode")
 
         # A unit edited by hand is repaired.
-        _edit(stage.unit_file, "--parallel 1", "--parallel 2")
+        _edit(stage.unit_file(UNIT), "--parallel 1", "--parallel 2")
         watcher.wait_for("apply_ended", count=5)
-        assert "--parallel 1" in stage.unit_file.read_text()
+        assert "--parallel 1" in stage.unit_file(UNIT).read_text()
 
         # A unit stopped by hand stays stopped and shows as held.
-        stage.stop()
+        stage.stop(UNIT)
         watcher.wait_for("runtime_held")
         assert workspace.runtimes()["a"]["held"] is True
         assert _begun(workspace) == 5

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-from pathlib import Path
 
 import pytest
 
@@ -264,16 +263,3 @@ def test_a_server_that_is_killed_is_back_without_the_watcher_touching_it(workspa
         watcher.wait_for("runtime_restarted")
         wait_until(lambda: workspace.runtimes()["a"]["ready"], 15, "ready")
     assert len([event for event in events(workspace) if event["type"] == "apply_began"]) == 1
-
-
-def test_it_installs_itself_as_a_unit_and_goes_again(workspace: Workspace) -> None:
-    a = workspace.add("a")
-    workspace.write()
-    told = workspace.json("watch", "--install", codes=(0,))
-    assert Path(told["file"]).exists()
-    wait_until(lambda: workspace.json("status")["in_sync"], 30, "in sync")
-    assert workspace.run("watch", "--once").returncode == 3
-    workspace.json("watch", "--uninstall", codes=(0,))
-    assert not Path(told["file"]).exists()
-    assert workspace.json("status")["watcher"] is None
-    assert chat(a.port) == "I am a, version 1."
