@@ -278,8 +278,8 @@ def test_the_log_shows_its_end_and_is_followed(box: Box) -> None:
 @pytest.mark.slow
 def test_a_log_that_grew_large_is_rotated(box: Box) -> None:
     megabytes = LOG_BYTES // 1_000_000 + 3
-    script = f"yes 0123456789 | head -c {megabytes}000000; until test -e done; do sleep 0.05; done; echo; echo end"
-    name = box.running(argv=("/bin/sh", "-c", f"{script}; exec sleep 1000"))
+    script = f"yes 0123456789 | head -c {megabytes}000000; until test -e done; do sleep 0.05; done"
+    name = box.running(argv=("/bin/sh", "-c", f"{script}; echo; echo end; exec sleep 1000"))
     log = box.folder / "logs" / "a.log"
     wait_until(log.with_name("a.log.1").exists, 20, "a rotated log")
     wait_until(lambda: log.stat().st_size < LOG_BYTES, what="a log cut short")
