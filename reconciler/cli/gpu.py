@@ -180,7 +180,7 @@ def _state_folder(context: Context) -> Path:
 def _profiles(spec: "Spec | None") -> "dict[ProfileName, tuple[str, ...]]":
     from reconciler.core.types import ProfileName  # noqa: PLC0415
 
-    return {} if spec is None else {ProfileName(name): one.gpus for name, one in spec.profiles.items()}
+    return {} if spec is None else {ProfileName(name): one.cards for name, one in spec.profiles.items()}
 
 
 def _end(until: str | None, now: "datetime") -> "datetime | None":

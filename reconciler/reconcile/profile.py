@@ -13,7 +13,7 @@ def active_profile(spec: Spec, site: Site, state: State) -> ActiveProfile:
 
     A spec without GPUs is not kept waiting for the driver.
     """
-    profiles = {ProfileName(name): profile.gpus for name, profile in spec.profiles.items()}
+    profiles = {ProfileName(name): profile.cards for name, profile in spec.profiles.items()}
     if not any(profiles.values()):
         return ActiveProfile(next(iter(profiles)), (), ())
     view = open_watch(site, profiles).look(own_use(site, state))

@@ -111,8 +111,16 @@ def _check_profiles(model: Model, at: Path, spec: Spec) -> Iterator[Fault]:
         if name not in spec.profiles:
             hint = did_you_mean(name, spec.profiles) or f"profiles of the spec: {', '.join(spec.profiles)}"
             yield Fault(path, f"model `{model.id}`: there is no profile `{name}`", hint, at_key=True)
+        elif settings is not None and settings.gpu_percentages is None:
+            if (settings.strategy or model.strategy) == "shares" and spec.profiles[name].devices > 1:
+                yield Fault(
+                    path,
+                    f"model `{model.id}`: profile `{name}`: `strategy: shares` without `gpu_percentages`",
+                    "write one share per GPU of the profile, or `strategy: auto`",
+                    at_key=True,
+                )
         elif settings is not None and settings.gpu_percentages is not None:
-            shares, gpus = settings.gpu_percentages, len(spec.profiles[name].gpus)
+            shares, gpus = settings.gpu_percentages, spec.profiles[name].devices
             owner = f"model `{model.id}`: profile `{name}`: `gpu_percentages`"
             path = (*path, "gpu_percentages")
             if len(shares) != gpus:

@@ -89,6 +89,10 @@ Count = Annotated[int, Field(ge=1, strict=True)]
 Percentage = Annotated[int, Field(ge=0, le=100, strict=True)]
 FlagName = Annotated[str, StringConstraints(pattern=FLAG_PATTERN)]
 FlagValue = bool | int | float | str | tuple[str, ...]
+Strategy = Literal["auto", "shares", "fit", "tensor-overrider", "manual"]
+CacheType = Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"]
+METAL = "metal"
+"""How a profile names the GPU of an Apple Silicon machine."""
 
 
 class Closed(BaseModel):
@@ -157,13 +161,38 @@ class Settings(Closed):
     """Where artifacts may come from."""
     ready_timeout: Seconds = 600.0
     """A unit that is not ready after so long has failed."""
+    bandwidths: dict[Line, Count] = {}
+    """Memory bandwidth in GB per second by GPU name (a part is enough), or `ram`; wins over the built-in
+    table, which knows what the makers state."""
+
+
+class RpcServer(Closed):
+    """A `ggml-rpc-server`, on this or another machine, whose device is used like a GPU of this one."""
+
+    address: Listen
+    """Host and port. The protocol has neither password nor encryption: use it in trusted networks only."""
+    vram: Size
+    """Memory of the device that runtimes may be planned into."""
 
 
 class Profile(Closed):
     """A named set of GPUs; the order of profiles in the spec is their rank."""
 
     gpus: tuple[Line, ...]
-    """GPU names (a part is enough) or UUIDs, in the order in which layers are laid out. Empty: CPU only."""
+    """GPU names (a part is enough) or UUIDs, in the order in which layers are laid out; `metal` is the GPU of
+    an Apple Silicon machine. Empty: CPU only."""
+    rpc: tuple[RpcServer, ...] = ()
+    """Devices of other machines, laid out after the GPUs. Each server offers one device."""
+
+    @property
+    def cards(self) -> tuple[str, ...]:
+        """Names of NVIDIA GPUs."""
+        return tuple(name for name in self.gpus if name.lower() != METAL)
+
+    @property
+    def devices(self) -> int:
+        """How many devices it has, over all kinds."""
+        return len(self.gpus) + len(self.rpc)
 
 
 class Companion(Closed):
@@ -224,7 +253,11 @@ class ModelProfile(Closed):
     gpu_percentages: tuple[Percentage, ...] | None = None
     """Shares of the model per GPU of the profile, in the profile's order; they sum to 100. Absent: placement
     computes the split."""
+    strategy: Strategy | None = None
+    """Overrides the model's."""
     context_tokens: Count | None = None
+    """Overrides the model's."""
+    kv_cache_type: CacheType | None = None
     """Overrides the model's."""
     parallel: Count | None = None
     """Overrides the model's."""
@@ -245,6 +278,12 @@ class Model(Closed):
     """Programming or human languages that it is good at."""
     context_tokens: Count = 4096
     """Tokens that one request may use."""
+    kv_cache_type: CacheType | None = None
+    """How keys and values of the context are kept; absent: f16. `q8_0` takes about half the memory."""
+    strategy: Strategy = "auto"
+    """Who decides which layer goes where. `auto`: the fastest split that fits, or `gpu_percentages` where there
+    are any; `shares`: always `gpu_percentages`; `fit`: llama.cpp's own `--fit`; `tensor-overrider`: the
+    external gguf-tensor-overrider; `manual`: the `flags` as they are given."""
     cost_tier: Literal["low", "medium", "high"] = "medium"
     """What an answer costs, compared to the other models."""
     current_version: Id
