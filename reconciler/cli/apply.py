@@ -78,6 +78,7 @@ def _apply(
     *,
     yes: bool,
 ) -> ExitCode:
+    from reconciler.cli.suspending import say_suspended  # noqa: PLC0415
     from reconciler.host.lock import apply_lock  # noqa: PLC0415
     from reconciler.reconcile import saved, session  # noqa: PLC0415
 
@@ -87,4 +88,5 @@ def _apply(
         plan = session.plan(source, site, state, request)
         if agreed is not None:
             saved.require_same(agreed, plan)
+        say_suspended(context, state)
         return apply_plan(context, plan, site, state, yes=yes)

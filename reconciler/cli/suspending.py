@@ -1,9 +1,11 @@
-"""What `suspend` and `resume` share."""
+"""What `suspend`, `resume` and `apply` share."""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reconciler.cli.context import Context
 from reconciler.core.errors import SpecError, UsageError
 from reconciler.core.suggest import did_you_mean
 from reconciler.core.suspension import EVERYTHING
@@ -35,3 +37,13 @@ def named(folder: Path, state: "State", models: Sequence[str], *, everything: bo
                 f"there is no model `{model}`", hint=did_you_mean(model, known) or "`modelctl list`"
             )
     return list(dict.fromkeys(models))
+
+
+def say_suspended(context: Context, state: "State") -> None:
+    """A person's apply goes on although something is suspended; it is said, for it may be forgotten."""
+    from reconciler.core.suspension import in_force  # noqa: PLC0415
+    from reconciler.host.records import Records  # noqa: PLC0415
+
+    for one in in_force(Records(state).suspensions(), time.time()).values():
+        what = "everything" if one.resource == EVERYTHING else one.resource
+        context.output.note(f"note: {what} is suspended for the watcher, and applied by hand: {one.reason}")

@@ -208,6 +208,7 @@ class Watcher:
         return identity(self._current.source.revision) if self._current.source else ""
 
     def _pass(self, source: Source, cause: str, facts: Facts) -> Pass | None:
+        likely = self._memory is None or self._memory.source != facts.source
         self._memory = _memory(facts)
         self._objection = self._applied_by_hand(source)
         if self._objection is not None:
@@ -223,6 +224,7 @@ class Watcher:
                 self._state,
                 Request(prune=self._options.prune, without=left_out),
                 self._listeners,
+                likely=likely,
                 still_wanted=lambda: self._still_wanted(source),
             )
         except ModelctlError as error:

@@ -40,24 +40,28 @@ def run_pass(
     request: Request,
     listeners: Sequence[Listener],
     *,
+    likely: bool,
     still_wanted: Callable[[], bool],
 ) -> Pass:
-    """Plan without the lock, so that looking is in nobody's way; with it again before anything is done.
+    """Plan, and do what the plan says. `likely`: there will be something to do.
 
-    `still_wanted` is asked under the lock: whoever held it before may have made another spec the wanted one.
+    Otherwise the first plan is made without the lock, so that looking is in nobody's way. `still_wanted` is
+    asked under the lock: whoever held it before may have made another spec the wanted one.
     """
-    plan = session.plan(source, site, state, request)
-    if not plan.has_changes:
-        _reached(plan, state, request)
-        return Pass(plan)
+    if not likely:
+        plan = session.plan(source, site, state, request)
+        if not plan.has_changes:
+            _reached(plan, state, request)
+            return Pass(plan)
     try:
         with apply_lock(Path(site.places.lock)):
             if not still_wanted():
                 return Pass(None)
             plan = session.plan(source, site, state, request)
-            if not plan.has_changes:
-                return Pass(plan)
-            return Pass(plan, carry_out.apply(plan, site, state, listeners))
+            if plan.has_changes:
+                return Pass(plan, carry_out.apply(plan, site, state, listeners))
+            _reached(plan, state, request)
+            return Pass(plan)
     except Refused:
         return Pass(None)
 
