@@ -2,8 +2,9 @@
 
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -11,11 +12,14 @@ from tests.support.workspace import Workspace
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    """A spec in Git with two versions of `a`, of which nothing was ever applied."""
-    made = Workspace(
-        tmp_path, environment={"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}
-    )
+def workspace() -> Iterator[Workspace]:
+    """A spec in Git with two versions of `a`, of which nothing was ever applied. Socket paths are short."""
+    with TemporaryDirectory(prefix="mctl-") as folder:
+        yield made_in(Path(folder))
+
+
+def made_in(folder: Path) -> Workspace:
+    made = Workspace(folder, environment={"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"})
     made.add("a").files["v2"] = made.gguf("a-v2", "I am a, version 2.")
     made.write()
     made.git("config", "user.name", "Ada")
