@@ -163,6 +163,9 @@ class Fetcher:
         while True:
             with disk_errors(self.store.root), self.store.partial(key, self.on_wait) as partial:
                 if not partial.moved:
+                    if expected is not None and self.store.has(expected):
+                        partial.discard()  # another process was done just before we asked for the lock
+                        return expected
                     return self._receive(source, expected, partial, receive)
                 theirs = self.store.trusted_hash(partial)
                 if theirs is not None and expected in {None, theirs}:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from reconciler.core.errors import SourceError
 from reconciler.core.types import REVISION_PATTERN, Bytes, Sha256, is_sha256
 from reconciler.host.artifacts.sources import HubSource
-from reconciler.host.artifacts.web import Answer, Client, Origin, Token
+from reconciler.host.artifacts.web import Answer, Client, Origin, Token, whole_number
 
 PUBLIC_ENDPOINT = "https://huggingface.co"
 _REVISION = re.compile(REVISION_PATTERN)
@@ -85,12 +85,12 @@ def resolve(client: Client, hub: Hub, source: HubSource, revision: str | None) -
             hint="check HF_ENDPOINT; the answer is not one of a Hugging Face hub",
         )
     etag = (answer.header("X-Linked-Etag") or "").strip('"')
-    size = answer.header("X-Linked-Size") or ""
+    size = whole_number(answer.header("X-Linked-Size"))
     return HubFile(
         url=_url(hub, source, commit),
         revision=commit,
         sha256=Sha256(etag) if is_sha256(etag) else None,
-        size=Bytes(int(size)) if size.isdecimal() else None,
+        size=None if size is None else Bytes(size),
     )
 
 

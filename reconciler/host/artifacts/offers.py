@@ -8,7 +8,7 @@ from reconciler.core.errors import SourceError
 from reconciler.host.artifacts.errors import StartOverError, TransientError
 from reconciler.host.artifacts.ranges import Span
 
-_CONTENT_RANGE = re.compile(r"^bytes (\d{1,19})-(\d{1,19})/(\d{1,19})$")
+_CONTENT_RANGE = re.compile(r"^bytes (\d{1,18})-(\d{1,18})/(\d{1,18})$")
 _FULL, _PART, _NO_SUCH_RANGE = 200, 206, 416
 
 

@@ -24,6 +24,7 @@ from reconciler.host.artifacts.limits import Limits
 MOST_REDIRECTS = 5
 _REDIRECTS = {301, 302, 303, 307, 308}
 _TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
+_MOST_DIGITS = 18
 _PATH_SAFE = "/%:@!$&'()*+,;=~-._"
 _HEADERS = {"User-Agent": "modelctl", "Accept": "*/*", "Accept-Encoding": "identity"}
 
@@ -67,8 +68,7 @@ class Answer:
     @property
     def length(self) -> int | None:
         """How many bytes the body has, where the server says so."""
-        text = self.headers.get("Content-Length", "")
-        return int(text) if text.isdecimal() and not self._response.chunked else None
+        return None if self._response.chunked else whole_number(self.headers.get("Content-Length"))
 
     def read(self, most: int) -> bytes:
         """What has arrived, at least one byte; empty at the end of the body."""
@@ -214,6 +214,11 @@ class _Connection(http.client.HTTPConnection):
         if self._aborted:  # a header that was cut short looks complete to http.client
             self.close()
             raise TransientError(f"{self._origin.host} did not answer within {seconds:g} s")
+
+
+def whole_number(text: str | None) -> int | None:
+    """A size as headers write it; None for anything that no file can have."""
+    return int(text) if text and text.isdecimal() and len(text) <= _MOST_DIGITS else None
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from reconciler.core.errors import SourceError
 from reconciler.host.artifacts.addresses import AddressPolicy
 from reconciler.host.artifacts.errors import TransientError
 from reconciler.host.artifacts.limits import DEFAULT_LIMITS
-from reconciler.host.artifacts.web import Client, Origin
+from reconciler.host.artifacts.web import Client, Origin, whole_number
 from tests.support import hostile
 from tests.support.artifacts import FILE, QUICK, REPO, fetch, fetcher, sha256_of, some_bytes
 from tests.support.hub import Handler, Hub
@@ -112,6 +112,12 @@ def test_the_query_of_an_address_is_never_told(client: Client, hub: Hub) -> None
         with pytest.raises(SourceError) as caught:
             client.get(f"{hub.cdn}/cdn/{sha256_of(CONTENT)}?signature=secret", {})
         assert "secret" not in f"{caught.value.what} {caught.value.hint}"
+
+
+@pytest.mark.parametrize("text", [None, "", "-1", "1.5", "0x10", " 1", "9" * 19, "9" * 5000])
+def test_what_is_no_size_is_none(text: str | None) -> None:
+    assert whole_number(text) is None
+    assert whole_number("9" * 18) == 10**18 - 1
 
 
 @pytest.mark.parametrize(
