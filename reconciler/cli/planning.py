@@ -5,9 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconciler.core.errors import UsageError
-from reconciler.core.suggest import did_you_mean
-
 if TYPE_CHECKING:
     from reconciler.reconcile.plan import Request
     from reconciler.spec.model import Spec
@@ -31,14 +28,8 @@ def planning_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def make_request(spec: "Spec", *, prune: bool, prune_limit: int | None, only: Sequence[str]) -> "Request":
     """UsageError when `--only` names no model of the spec."""
-    from reconciler.core.types import ModelId  # noqa: PLC0415
     from reconciler.reconcile.plan import Request  # noqa: PLC0415
+    from reconciler.spec.find import find_model  # noqa: PLC0415
 
-    for name in only:
-        if ModelId(name) not in spec.by_id:
-            raise UsageError(
-                f"the spec has no model {name!r}", hint=did_you_mean(name, spec.by_id) or "`modelctl list`"
-            )
-    return Request(
-        prune=prune or prune_limit is not None, prune_limit=prune_limit, only=frozenset(map(ModelId, only))
-    )
+    models = frozenset(find_model(spec, name).model_id for name in only)
+    return Request(prune=prune or prune_limit is not None, prune_limit=prune_limit, only=models)

@@ -13,8 +13,8 @@ from reconciler.host.artifacts.retries import patiently
 from reconciler.host.artifacts.sources import HubSource, parse_source
 from reconciler.kinds.artifact.layout import WantedVersion, wanted_version
 from reconciler.kinds.artifact.quants import matching, models, next_version_id
-from reconciler.reconcile.versions import find_model
 from reconciler.spec.edit import AppendVersion
+from reconciler.spec.find import find_model
 from reconciler.spec.model import Model, Spec, Version
 
 _SHOWN = 40

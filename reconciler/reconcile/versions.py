@@ -3,16 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from reconciler.core.errors import Refused, UsageError
+from reconciler.core.errors import Refused
 from reconciler.core.plan import Revision
-from reconciler.core.suggest import did_you_mean
 from reconciler.core.types import ModelId, VersionId
 from reconciler.host.state import State
 from reconciler.kinds.artifact.layout import wanted_version
 from reconciler.reconcile.history import generations, served_before
 from reconciler.reconcile.session import Source, from_texts
 from reconciler.spec.edit import Edit, SetCurrentVersion, SetPin, edit
-from reconciler.spec.model import Model, Spec
+from reconciler.spec.find import find_model, find_version
+from reconciler.spec.model import Model, Spec, Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def pin_edits(spec: Spec, name: str, version: str | None) -> tuple[VersionId, tu
     Refused for another version than the one that the spec serves.
     """
     model = find_model(spec, name)
-    _require_listed(model, version or model.current_version)
+    find_version(model, version or model.current_version)
     if version not in {None, model.current_version}:
         raise Refused(
             f"`{name}` serves {model.current_version}; only the version that is served can be pinned",
@@ -72,39 +72,23 @@ def edited(source: Source, edits: Sequence[Edit]) -> tuple[Source, Mapping[str, 
     return from_texts(source.folder, texts, Revision(source.revision.commit, dirty=True)), changed
 
 
-def find_model(spec: Spec, name: str) -> Model:
-    """UsageError, with the nearest name, where the spec has no such model."""
-    model = spec.by_id.get(ModelId(name))
-    if model is None:
-        hint = did_you_mean(name, spec.by_id) or "`modelctl list` shows them"
-        raise UsageError(f"the spec has no model `{name}`", hint=hint)
-    return model
-
-
 def _change(verb: str, model: Model, spec: Spec, version: VersionId) -> Change:
-    _require_listed(model, version)
+    listed = find_version(model, version)
     pinned = spec.pinned(model.model_id)
     if pinned is not None and version != pinned:
         raise Refused(f"`{model.id}` is pinned to {pinned}", hint=f"modelctl unpin {model.id}")
-    _require_resolved(model, version)
+    _require_resolved(model, listed)
     return Change(verb, model.model_id, VersionId(model.current_version), version)
 
 
-def _require_listed(model: Model, version: str) -> None:
-    versions = [listed.version_id for listed in model.versions]
-    if version not in versions:
-        hint = did_you_mean(version, versions) or f"versions there: {', '.join(versions)}"
-        raise UsageError(f"model `{model.id}` has no version `{version}`", hint=hint)
-
-
-def _require_resolved(model: Model, version: VersionId) -> None:
-    listed = next(one for one in model.versions if one.version_id == version)
+def _require_resolved(model: Model, listed: Version) -> None:
+    name = f"{model.id}@{listed.version_id}"
     for file in wanted_version(model, listed).files:
         if not file.resolved:
             lacking = "sha256" if file.sha256 is None else "revision"
             raise Refused(
-                f"{model.id}@{version} was never pulled: the spec lacks the {lacking} of {file.name}",
-                hint=f"modelctl pull {model.id}@{version}",
+                f"{name} was never pulled: the spec lacks the {lacking} of {file.name}",
+                hint=f"modelctl pull {name}",
             )
 
 
