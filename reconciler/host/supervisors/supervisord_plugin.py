@@ -1,7 +1,8 @@
 """Runs inside our supervisord, as an RPC interface beside its own: what supervisord lacks.
 
 supervisord gives up only on programs that die while starting and has no memory limit. Here every exit that
-nobody ordered counts as a crash, waits longer each time and ends as FATAL after `CRASHES`; resident memory is
+nobody ordered counts as a crash; the first is answered at once, each further one a second later than the one
+before, and the last of `CRASHES` ends as FATAL. Resident memory is
 looked at every five seconds. Restarts use the configuration as last read and go on even if the caller dies.
 No other process, and supervisorctl shows the same states.
 """
@@ -19,6 +20,7 @@ from supervisor.xmlrpc import Faults, RPCError
 from reconciler.core.restarts import CrashHistory
 from reconciler.host.guard import OverLimit, memory_limit
 
+_SOONEST_SECONDS = 0.02
 NOT_LOADED = "NOT_LOADED"
 """The state of a program that is configured but was not started since this daemon came up."""
 
@@ -28,6 +30,8 @@ class _Program:
     crashes: CrashHistory = field(default_factory=CrashHistory)
     restarts: int = 0
     restart_pending: bool = False
+    due: float | None = None
+    """When it is to be started again after a crash, in seconds since the epoch."""
 
 
 class ModelctlRPCInterface:
@@ -42,7 +46,10 @@ class ModelctlRPCInterface:
         events.subscribe(events.ProcessStateBackoffEvent, self._on_backoff)
         events.subscribe(events.ProcessStateStartingEvent, self._on_starting)
         events.subscribe(events.ProcessStateStoppedEvent, self._on_stopped)
+        events.subscribe(events.ProcessStateFatalEvent, self._on_gone)
         events.subscribe(events.Tick5Event, self._on_tick)
+        self._poll = supervisord.options.poller.poll
+        supervisord.options.poller.poll = self._poll_until_due
 
     def reload(self, removed: list[str]) -> list[list[str]]:
         """Read all files again; forget the removed programs. Returns [name, why] for each that cannot go."""
@@ -158,19 +165,35 @@ class ModelctlRPCInterface:
         process = event.process
         crashes = self._program(process.config.name).crashes.crashed(time.monotonic())
         process.backoff = crashes
-        process.delay = time.time() + crashes
+        process.delay = time.time() + crashes - 1
+        self._program(process.config.name).due = process.delay
 
     def _on_starting(self, event: Any) -> None:
         program = self._program(event.process.config.name)
         program.restart_pending = False
+        program.due = None
         if event.from_state == ProcessStates.BACKOFF:
             program.restarts += 1
         else:
             program.restarts = 0
             program.crashes.forgive()
 
+    def _poll_until_due(self, timeout: float) -> Any:
+        """Its loop wakes once a second, which is long for somebody who waits for an answer."""
+        now = time.time()
+        waits = [program.due - now for program in self._programs.values() if program.due is not None]
+        # What is long overdue will not come: no reason to spin.
+        soon = [wait for wait in waits if wait > -1]
+        if soon:
+            timeout = min(timeout, max(_SOONEST_SECONDS, min(soon)))
+        return self._poll(timeout)
+
+    def _on_gone(self, event: Any) -> None:
+        self._program(event.process.config.name).due = None
+
     def _on_stopped(self, event: Any) -> None:
         name = event.process.config.name
+        self._program(name).due = None
         if self._program(name).restart_pending:
             self._take_newest_configuration(name, event.process)
             # A program that never ran is started by supervisord's own loop, once this exit is settled.
