@@ -91,6 +91,7 @@ def _watch(
     once: bool,
 ) -> ExitCode:
     from reconciler.cli.progress import Narrator  # noqa: PLC0415
+    from reconciler.host.git_watch import find_repository  # noqa: PLC0415
     from reconciler.host.lock import watch_lock  # noqa: PLC0415
     from reconciler.host.records import Records  # noqa: PLC0415
     from reconciler.watch.decide import Pace  # noqa: PLC0415
@@ -99,13 +100,13 @@ def _watch(
     from reconciler.watch.remote import RemoteFollower  # noqa: PLC0415
     from reconciler.watch.source import CurrentSource, site_of  # noqa: PLC0415
 
-    commits = CommitFollower(folder)
-    follower = commits if follow == "commit" else WorktreeFollower(folder)
+    follower = CommitFollower(folder) if follow == "commit" else WorktreeFollower(folder)
     remote = None
     if branch is not None:
-        if commits.repository is None:
+        repository = find_repository(folder)
+        if repository is None:
             raise UsageError(f"{folder} is not in a Git work tree", hint="git clone it first")
-        remote = RemoteFollower(commits.repository, branch)
+        remote = RemoteFollower(repository, branch)
     pace = Pace(quiet=_WORKTREE_QUIET if follow == "worktree" else 0.0)
     options = Options(folder, follow, prune, pace, remote)
     site = site_of(follower, folder)

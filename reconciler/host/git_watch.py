@@ -6,7 +6,7 @@ from pathlib import Path
 
 from reconciler.core.checkout import Checkout, Fetched
 from reconciler.core.errors import ModelctlError
-from reconciler.host.process import run
+from reconciler.host.process import Completed, run
 
 _LOOK_SECONDS = 30.0
 _FETCH_SECONDS = 120.0
@@ -33,26 +33,22 @@ class Repository:
 
 
 def find_repository(folder: Path) -> Repository | None:
-    """None when `folder` is not in a Git work tree."""
-    done = run(
-        ("git", "-C", str(folder), "rev-parse", "--absolute-git-dir", "--git-common-dir"),
-        timeout=_LOOK_SECONDS,
-    )
-    lines = done.stdout.splitlines()
-    if done.returncode != 0 or len(lines) != 2:  # noqa: PLR2004 - one line per question
-        return None
-    return Repository(folder, Path(lines[0]), Path(os.path.normpath(folder / lines[1])))
+    """None when `folder` is not in a Git work tree.
+
+    ModelctlError when Git does not want to say, as with a repository that belongs to somebody else.
+    """
+    done = _run(folder, "rev-parse", "--absolute-git-dir", "--git-common-dir")
+    if done.returncode != 0:
+        if "not a git repository" in done.stderr:
+            return None
+        raise ModelctlError(f"git cannot look at {folder}: {done.complaint}")
+    git_folder, common = done.stdout.splitlines()
+    return Repository(folder, Path(git_folder), Path(os.path.normpath(folder / common)))
 
 
 def read_checkout(repository: Repository) -> Checkout:
     """Look without taking Git's own locks: nobody's `git commit` must fail because of a watcher."""
-    done = run(
-        (
-            "git", "--no-optional-locks", "-C", str(repository.folder),
-            "status", "--porcelain=v2", "--branch", "--untracked-files=all", "--", ".",
-        ),
-        timeout=_LOOK_SECONDS,
-    )  # fmt: skip
+    done = _run(repository.folder, "status", "--porcelain=v2", "--branch", "--untracked-files=all", "--", ".")
     if done.returncode != 0:
         raise ModelctlError(f"git cannot look at {repository.folder}: {done.complaint}")
     said = dict(line[2:].split(" ", 1) for line in done.stdout.splitlines() if line.startswith("# "))
@@ -98,16 +94,25 @@ def fetch(repository: Repository, remote: str, branch: str) -> Fetched:
 
 def fast_forward(repository: Repository, commit: str) -> None:
     """Move the checked-out branch and its files to `commit`; ModelctlError when that is no fast-forward."""
-    done = run(
-        ("git", "-C", str(repository.folder), "merge", "--quiet", "--ff-only", commit),
-        timeout=_FETCH_SECONDS,
-    )
+    done = _run(repository.folder, "merge", "--quiet", "--ff-only", commit, timeout=_FETCH_SECONDS)
     if done.returncode != 0:
         raise ModelctlError(f"cannot fast-forward to {commit[:12]}: {done.complaint}", hint="git status")
 
 
 def _git(repository: Repository, *arguments: str, timeout: float = _LOOK_SECONDS) -> str | None:
-    """Output without its end of line; None when Git said no. Never asks for a password."""
-    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
-    done = run(("git", "-C", str(repository.folder), *arguments), timeout=timeout, env=environment)
+    """Output without its end of line; None when Git said no."""
+    done = _run(repository.folder, *arguments, timeout=timeout)
     return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _run(folder: Path, *arguments: str, timeout: float = _LOOK_SECONDS) -> Completed:
+    """Git in English, that takes no lock only to look and never asks for a password."""
+    environment = {
+        "GIT_SSH_COMMAND": "ssh -oBatchMode=yes",
+        **os.environ,
+        "GIT_TERMINAL_PROMPT": "0",
+        "LC_ALL": "C",
+    }
+    return run(
+        ("git", "--no-optional-locks", "-C", str(folder), *arguments), timeout=timeout, env=environment
+    )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from reconciler.core.errors import SpecError
+from reconciler.core.errors import ModelctlError, SpecError
 from reconciler.core.plan import Revision
 from reconciler.host import git_watch
 from reconciler.host.spec_files import read_spec_folder
@@ -41,17 +41,20 @@ class CommitFollower:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.repository = git_watch.find_repository(folder)
+        self._repository: git_watch.Repository | None = None
         self._branch: str | None = None
 
     def folders(self) -> tuple[Path, ...]:
-        if self.repository is None:
+        if self._repository is None:
             return (self._folder,)
-        return (*git_watch.folders_to_watch(self.repository, self._branch), self._folder)
+        return (*git_watch.folders_to_watch(self._repository, self._branch), self._folder)
 
     def look(self) -> Sighting:
-        self.repository = self.repository or git_watch.find_repository(self._folder)
-        checkout = None if self.repository is None else git_watch.read_checkout(self.repository)
+        try:
+            self._repository = self._repository or git_watch.find_repository(self._folder)
+            checkout = None if self._repository is None else git_watch.read_checkout(self._repository)
+        except ModelctlError as error:
+            return Sighting(None, Blocked("GitFailed", error.what))
         self._branch = checkout.branch if checkout else None
         blocked = unfit(checkout)
         if checkout is None or blocked is not None:
