@@ -14,6 +14,7 @@ from reconciler.host.artifacts.network import network_from
 from reconciler.host.artifacts.store import Store
 from reconciler.host.state import State
 from reconciler.kinds.artifact.apply import ArtifactApplier
+from reconciler.kinds.placement.apply import handlers as place_handlers
 from reconciler.kinds.unit.apply import UnitApplier
 from reconciler.reconcile.announce import Announcer
 from reconciler.reconcile.executor import Handler, Listener, Report, Result, execute
@@ -28,6 +29,7 @@ def apply(agreed: Plan, site: Site, state: State, listeners: Sequence[Listener] 
     handlers: dict[tuple[str, Verb], Handler] = {
         **UnitApplier(site.supervisor, state).handlers(),
         **ArtifactApplier(fetcher(site)).handlers(),
+        **place_handlers(site.overrides_cache),
         ("generation", Verb.COMMIT): _committer(state),
     }
     announcer = Announcer(state, agreed)

@@ -1,6 +1,7 @@
 """From the spec to runtimes as this machine will run them under the active profile. Pure."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from reconciler.core.endpoint import Endpoint, SocketEndpoint, TcpEndpoint
 from reconciler.core.engine import Engine
@@ -12,9 +13,9 @@ from reconciler.core.types import ProfileName, UnitName, VersionId, unit_name
 from reconciler.core.units import GpuAccess, UnitDefinition
 from reconciler.kinds.artifact.layout import artifact_paths
 from reconciler.kinds.artifact.plan import link_id
+from reconciler.kinds.placement.types import Placements
 from reconciler.kinds.unit.flags import LoraFile, RuntimeSettings, compile_flags
 from reconciler.kinds.unit.types import DesiredUnit
-from reconciler.placement.shares import place
 from reconciler.reconcile.plan import Desired
 from reconciler.spec.model import Model, ModelProfile, Spec
 
@@ -39,6 +40,8 @@ class Facts:
     journal: bool
     """Whether the supervisor keeps logs by itself."""
     active: ActiveProfile
+    placements: Placements
+    """Where each runtime goes; every one of them has a layout."""
     user: str | None
     """Whom units run as where the supervisor is root's."""
 
@@ -53,7 +56,15 @@ def compile_spec(spec: Spec, revision: Revision, facts: Facts) -> Desired:
         for model, settings in spec.served(active.name)
         if model.residency == "always"
     )
-    return Desired(spec, revision, active.name, units, warnings=active.problems)
+    placed = facts.placements
+    return Desired(
+        spec,
+        revision,
+        active.name,
+        units,
+        placements=placed.operations,
+        warnings=(*active.problems, *placed.warnings),
+    )
 
 
 def _unit(
@@ -62,7 +73,7 @@ def _unit(
     name = unit_name(model.id, profile)
     endpoint = _endpoint(name, settings, facts.places)
     files = artifact_paths(facts.places, model.model_id, model.current)
-    layout = place(facts.active.gpus, settings.gpu_percentages)
+    layout = facts.placements.layouts[name]
     parallel = settings.parallel or model.parallel
     blocked: tuple[str, str | None] | None = None
     try:
@@ -78,7 +89,7 @@ def _unit(
                 loras=tuple(LoraFile(path, scale) for path, scale in files.loras),
                 draft=files.draft,
                 embedding=model.embedding,
-                flags={**model.flags, **settings.flags},
+                flags={**layout.settings, **model_flags(model, settings)},
             ),
             facts.engine,
         )
@@ -94,7 +105,7 @@ def _unit(
         memory_limit=model.memory_limit,
         read_paths=(facts.places.store,),
         write_paths=(facts.places.sockets,),
-        gpu=GpuAccess.NVIDIA if facts.active.gpus else GpuAccess.NONE,
+        gpu=GpuAccess.NVIDIA if layout.visible else GpuAccess.NONE,
         loopback=isinstance(endpoint, TcpEndpoint),
         user=facts.user,
     )
@@ -107,7 +118,7 @@ def _unit(
         embedding=model.embedding,
         ready_seconds=model.ready_timeout or spec.settings.ready_timeout,
         needs=(link_id(model.model_id, VersionId(model.current_version)),),
-        blocked=blocked or _too_long(endpoint),
+        blocked=layout.blocked or blocked or _too_long(endpoint),
     )
 
 
@@ -141,3 +152,10 @@ def _too_long(endpoint: Endpoint) -> tuple[str, str | None] | None:
         f"the path of its socket is longer than {MAXIMUM_SOCKET_PATH} bytes: {endpoint.path}",
         "give it a port, or choose a shorter settings.store",
     )
+
+
+def model_flags(model: Model, settings: ModelProfile) -> dict[str, Any]:
+    """The flags that the spec gives a runtime: what a setting stands for, the model's, the profile's."""
+    kind = settings.kv_cache_type or model.kv_cache_type
+    cache = {} if kind is None else {"cache-type-k": kind, "cache-type-v": kind}
+    return {**cache, **model.flags, **settings.flags}

@@ -24,6 +24,8 @@ class Desired:
     revision: Revision
     profile: ProfileName
     units: tuple[DesiredUnit, ...]
+    placements: tuple[Operation, ...] = ()
+    """Files of overrides-cache that are to be written."""
     refused: tuple[Refusal, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -57,11 +59,12 @@ class Commit:
 
 
 def make_plan(desired: Desired, artifacts: ArtifactPlan, world: UnitWorld, request: Request) -> Plan:
-    """Order: artifacts, unit files, one reload, starts, checks, the generation, and removals last."""
+    """Order: artifacts, placements, unit files, one reload, starts, checks, the generation, removals."""
     wanted = [_with_artifacts(unit, artifacts) for unit in desired.units if request.covers(unit.model)]
     units = plan_units(wanted, world, resume=request.resume)
     removed, refused, notes = _removals(desired, world, request)
-    steps = (*artifacts.operations, *units.operations)
+    placements = _placements(desired, artifacts, request)
+    steps = (*artifacts.operations, *placements, *units.operations)
     commit = _commit(desired, world, steps, removed) if steps or removed else ()
     gone = plan_removals(removed, world, after=tuple(operation.id for operation in commit))
     told = {refusal.resource for refusal in units.refused}
@@ -76,6 +79,15 @@ def make_plan(desired: Desired, artifacts: ArtifactPlan, world: UnitWorld, reque
         operations=(*steps, *commit, *gone),
         refused=(*desired.refused, *unserved, *units.refused, *refused),
         warnings=(*desired.warnings, *units.warnings, *notes),
+    )
+
+
+def _placements(desired: Desired, artifacts: ArtifactPlan, request: Request) -> tuple[Operation, ...]:
+    """A placement is kept once the files that it was reckoned from are verified."""
+    return tuple(
+        replace(operation, depends_on=known(operation.depends_on, artifacts.operations))
+        for operation in desired.placements
+        if request.covers(operation.payload.model)
     )
 
 

@@ -12,6 +12,7 @@ from reconciler.host.state import State
 from reconciler.reconcile.artifacts import plan_site_artifacts
 from reconciler.reconcile.desired import Facts, compile_spec
 from reconciler.reconcile.observe import observe_units
+from reconciler.reconcile.placement import place
 from reconciler.reconcile.plan import Request, make_plan
 from reconciler.reconcile.profile import active_profile
 from reconciler.reconcile.site import Site, open_site
@@ -70,10 +71,12 @@ def plan(source: Source, site: Site, state: State, request: Request) -> Plan:
 
 def facts(spec: Spec, site: Site, state: State) -> Facts:
     """What compiling a spec needs to know of this machine."""
+    active = active_profile(spec, site, state)
     return Facts(
         places=site.places,
         engine=site.engine,
         journal=site.supervisor.journal,
-        active=active_profile(spec, site, state),
+        active=active,
+        placements=place(spec, site, state, active),
         user=site.user,
     )

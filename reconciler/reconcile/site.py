@@ -15,6 +15,8 @@ from reconciler.host.state import State
 from reconciler.host.supervisors.base import Supervisor
 from reconciler.spec.model import Settings
 
+OVERRIDES_CACHE = "overrides-cache"
+
 
 @dataclass(frozen=True)
 class Site:
@@ -22,6 +24,8 @@ class Site:
 
     settings: Settings
     places: Places
+    overrides_cache: Path
+    """The folder of kept placements, beside that of the spec."""
 
     @cached_property
     def owner(self) -> str:
@@ -80,4 +84,4 @@ def open_site(settings: Settings, spec_folder: Path, environment: Mapping[str, s
         store = Path(chosen).expanduser().absolute()
     else:
         store = (spec_folder.absolute().parent / Path(settings.store).expanduser()).absolute()
-    return Site(settings, Places(os.path.normpath(store)))
+    return Site(settings, Places(os.path.normpath(store)), spec_folder.absolute().parent / OVERRIDES_CACHE)

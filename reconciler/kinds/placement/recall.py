@@ -1,0 +1,82 @@
+"""Which kept placements still hold. Pure, and light: a plan without changes needs nothing else."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reconciler.core.sizes import format_bytes
+from reconciler.core.types import UnitName
+from reconciler.kinds.placement.document import parse
+from reconciler.kinds.placement.types import Ground, Record, Wish
+
+_KEPT_STRATEGIES = ("auto", "shares", "fit", "tensor-overrider")
+"""`manual` has nothing to keep."""
+_NOT_THERE = "not in overrides-cache"
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """What overrides-cache says of the wishes."""
+
+    kept: Mapping[UnitName, Record]
+    missing: Mapping[UnitName, str]
+    """Runtimes that must be placed anew, with the cause."""
+    stale: Mapping[UnitName, Record]
+    """Of those, what they were placed with until now."""
+    warnings: tuple[str, ...]
+
+
+def recall(wishes: Sequence[Wish], ground: Ground, texts: Mapping[UnitName, str]) -> Recalled:
+    """Compare each wish with its file; one that was edited, or made from something else, is made anew."""
+    kept: dict[UnitName, Record] = {}
+    missing: dict[UnitName, str] = {}
+    stale: dict[UnitName, Record] = {}
+    warnings: list[str] = []
+    for wish in wishes:
+        if wish.strategy not in _KEPT_STRATEGIES or wish.blocked is not None:
+            continue
+        text = texts.get(wish.unit)
+        if text is None:
+            missing[wish.unit] = _NOT_THERE
+            continue
+        record = parse(text)
+        if record is None or record.runtime != wish.unit:
+            missing[wish.unit] = "its file in overrides-cache was edited or is damaged"
+            warnings.append(f"{wish.unit}: {missing[wish.unit]}, so it is made anew; change the spec instead")
+            continue
+        key = wish.key(ground)
+        if record.key == key:
+            kept[wish.unit] = record
+        else:
+            stale[wish.unit] = record
+            missing[wish.unit] = _difference(record.key, key)
+    return Recalled(kept, missing, stale, tuple(warnings))
+
+
+def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """The first things that changed, in words."""
+    changed = [
+        _change(name, before.get(name), value) for name, value in now.items() if before.get(name) != value
+    ]
+    return "; ".join(changed[:2]) or "it was made by another release of modelctl"
+
+
+def _change(name: str, before: Any, now: Any) -> str:
+    match name:
+        case "artifacts":
+            return "other files"
+        case "devices":
+            return "other devices"
+        case "reserve":
+            return f"reserve of {_reserve(before)} → {_reserve(now)}"
+        case "flags" | "generator" | "bandwidths":
+            return f"other {name}"
+        case _:
+            return f"{name} {before} → {now}"
+
+
+def _reserve(value: Any) -> str:
+    try:
+        return f"{format_bytes(value['ram'])} RAM, {format_bytes(value['vram'])} VRAM"
+    except (TypeError, KeyError):
+        return "nothing known"

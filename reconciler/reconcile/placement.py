@@ -1,0 +1,162 @@
+"""The placement kind, joined to the flow: wishes from the spec, the ground from the machine, files kept."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reconciler.core.errors import EngineError
+from reconciler.core.gpu import Gpu
+from reconciler.core.types import Bytes, ModelId, ProfileName, UnitName, VersionId, unit_name
+from reconciler.host.memory import host_memory
+from reconciler.host.overrides_cache import read_placement
+from reconciler.host.state import State
+from reconciler.kinds.artifact.layout import WantedVersion, wanted_version
+from reconciler.kinds.artifact.plan import link_id
+from reconciler.kinds.placement.document import file_name
+from reconciler.kinds.placement.memory_flags import memory_flags, placing_flags
+from reconciler.kinds.placement.recall import Recalled, recall
+from reconciler.kinds.placement.remember import remembered
+from reconciler.kinds.placement.types import Device, DeviceKind, Ground, Placements, Wish
+from reconciler.kinds.unit.flags import CACHE_RAM_MIB
+from reconciler.placement.devices import RAM_BANDWIDTH, UNKNOWN_GPU_BANDWIDTH, known_bandwidth
+from reconciler.reconcile.desired import ActiveProfile, model_flags
+from reconciler.reconcile.site import Site
+from reconciler.spec.model import METAL, Model, ModelProfile, Spec
+
+_MIB = 1024**2
+_REMOTE_BANDWIDTH = 100e9
+"""Of an RPC device: behind a network, so it gets what the GPUs have no room for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """Everything that placing one profile looks at, before a header is read."""
+
+    ground: Ground
+    wishes: tuple[Wish, ...]
+    versions: Mapping[UnitName, WantedVersion]
+    recalled: Recalled
+
+
+def place(spec: Spec, site: Site, state: State, active: ActiveProfile) -> Placements:
+    """Where each `always` runtime of the active profile goes.
+
+    Without changes this reads one small file per runtime and nothing else.
+    """
+    if active.name is None:
+        return Placements()
+    found = survey(spec, site, active)
+    if not found.recalled.missing:
+        layouts, warnings = remembered(found.wishes, found.ground, found.recalled.kept)
+        return Placements(layouts, (), (*found.recalled.warnings, *warnings))
+    from reconciler.reconcile.placing import settled  # noqa: PLC0415 - the memory model takes time to import
+
+    plan = settled(found, site, state, active.gpus)
+    return Placements(plan.layouts, plan.operations, plan.warnings)
+
+
+def survey(spec: Spec, site: Site, active: ActiveProfile, also: ModelId | None = None) -> Survey:
+    """Wishes, devices and kept placements; `also` names an `on_demand` model to be placed beside the rest."""
+    if active.name is None:
+        raise ValueError("no profile is active, so nothing can be placed")
+    ground, problem = _ground(spec, site, active.name, active.gpus)
+    wishes: list[Wish] = []
+    versions: dict[UnitName, WantedVersion] = {}
+    for model, settings in spec.served(active.name):
+        if model.residency == "always" or model.model_id == also:
+            wish, version = _wish(model, settings, ground, problem)
+            wishes.append(wish)
+            versions[wish.unit] = version
+    texts = {
+        wish.unit: text
+        for wish in wishes
+        if (text := read_placement(site.overrides_cache / file_name(wish.unit))) is not None
+    }
+    return Survey(ground, tuple(wishes), versions, recall(wishes, ground, texts))
+
+
+def _ground(spec: Spec, site: Site, name: ProfileName, gpus: Sequence[Gpu]) -> tuple[Ground, str | None]:
+    """The devices in the profile's order, and why some of them cannot be used."""
+    profile = spec.profiles[name]
+    memory = host_memory()
+    speeds = spec.settings.bandwidths
+    cards = iter(gpus)
+    devices: list[Device] = []
+    problem = None
+    for card in profile.gpus:
+        if card.lower() != METAL:
+            devices += [_card(gpu, speeds) for gpu in (next(cards, None),) if gpu is not None]
+        elif memory.unified_gpu_limit is None:
+            problem = f"profile {name} names `metal`, but this is no Apple Silicon machine"
+        else:
+            speed = _bandwidth(METAL, speeds, UNKNOWN_GPU_BANDWIDTH)
+            devices.append(Device(DeviceKind.METAL, METAL, "Apple GPU", memory.unified_gpu_limit, speed))
+    for server in profile.rpc:
+        speed = _bandwidth(server.address, speeds, _REMOTE_BANDWIDTH)
+        devices.append(Device(DeviceKind.RPC, server.address, f"rpc {server.address}", server.vram, speed))
+    return Ground(
+        profile=name,
+        devices=tuple(devices),
+        ram=memory.total,
+        ram_bandwidth=_bandwidth("ram", speeds, RAM_BANDWIDTH),
+        reserved_ram=spec.settings.reserve.ram,
+        reserved_vram=spec.settings.reserve.vram,
+        engine=_engine(site),
+    ), problem
+
+
+def _engine(site: Site) -> str:
+    try:
+        return site.engine.label
+    except EngineError:
+        return "none"  # whoever needs it says so; where a model goes can be told without
+
+
+def _card(gpu: Gpu, speeds: Mapping[str, int]) -> Device:
+    speed = _bandwidth(gpu.name, speeds, known_bandwidth(gpu.name) or UNKNOWN_GPU_BANDWIDTH)
+    return Device(DeviceKind.NVIDIA, gpu.uuid, gpu.name, gpu.total, speed)
+
+
+def _bandwidth(name: str, speeds: Mapping[str, int], otherwise: float) -> float:
+    """Bytes per second: the longest of the spec's names that fits, else what is known."""
+    fits = [part for part in speeds if part.lower() in name.lower()]
+    return speeds[max(fits, key=len)] * 1e9 if fits else otherwise
+
+
+def _wish(
+    model: Model, settings: ModelProfile, ground: Ground, problem: str | None
+) -> tuple[Wish, WantedVersion]:
+    version = wanted_version(model, model.current)
+    strategy = settings.strategy or model.strategy
+    if not ground.devices and strategy != "manual":
+        strategy = "auto"
+    flags = model_flags(model, settings)
+    counting = memory_flags(flags)
+    blocked = None if problem is None else (problem, "serve the model under another profile")
+    taken = placing_flags(flags)
+    if ground.devices and strategy != "manual" and taken:
+        what = f"the flag `{taken[0]}` says where the model goes, which `strategy: {strategy}` decides"
+        blocked = (what, "remove it, or write `strategy: manual` to give all such flags yourself")
+    resolved = all(file.resolved for file in version.files)
+    return Wish(
+        unit=unit_name(model.id, ground.profile),
+        model=model.model_id,
+        version=model.current_version,
+        strategy=strategy,
+        shares=settings.gpu_percentages,
+        context_tokens=settings.context_tokens or model.context_tokens,
+        parallel=settings.parallel or model.parallel,
+        embedding=model.embedding,
+        cache_ram=_cache_ram(counting.pop("cache-ram", CACHE_RAM_MIB)),
+        flags=tuple(counting.items()),
+        artifacts=tuple((file.name, file.sha256) for file in version.files if file.sha256)
+        if resolved
+        else (),
+        needs=(link_id(model.model_id, VersionId(model.current_version)),),
+        blocked=blocked,
+    ), version
+
+
+def _cache_ram(mib: Any) -> Bytes:
+    """-1 is without a limit, which nobody can reckon with."""
+    return Bytes(max(0, int(mib)) * _MIB) if isinstance(mib, int | float) else Bytes(0)

@@ -1,0 +1,70 @@
+"""Placing anew: headers are read, and the memory model is asked.
+
+Apart from `placement`, which most plans need alone.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from reconciler.core.errors import ModelctlError
+from reconciler.core.gpu import Gpu
+from reconciler.core.types import Bytes, UnitName
+from reconciler.host.overrides_cache import read_placement
+from reconciler.host.state import State
+from reconciler.kinds.placement.document import file_name, parse
+from reconciler.kinds.placement.figures import Figures, Unread
+from reconciler.kinds.placement.plan import PlacementPlan, settle
+from reconciler.kinds.placement.types import Wish
+from reconciler.reconcile.gpu_watch import own_use
+from reconciler.reconcile.headers import figures_of
+from reconciler.reconcile.placement import Survey
+from reconciler.reconcile.site import Site
+
+_STEP = 256 * 1024**2
+"""What others hold of a GPU is reckoned in such steps, so that a plan made twice comes out the same."""
+
+
+def settled(found: Survey, site: Site, state: State, gpus: Sequence[Gpu]) -> PlacementPlan:
+    """Place what is missing; headers of what is kept are read only when one of those has no room."""
+    wishes = {wish.unit: wish for wish in found.wishes}
+    figures = _figures((wishes[unit] for unit in found.recalled.missing), found, site)
+    foreign = foreign_use(found, site, state, gpus)
+    plan = settle(found.wishes, found.ground, found.recalled, figures, foreign)
+    if plan.unplaced and found.recalled.kept:
+        figures |= _figures((wishes[unit] for unit in found.recalled.kept), found, site)
+        plan = settle(found.wishes, found.ground, found.recalled, figures, foreign)
+    return plan
+
+
+def _figures(wishes: Iterable[Wish], found: Survey, site: Site) -> dict[UnitName, Figures | Unread]:
+    return {wish.unit: _read(wish, found, site) for wish in wishes}
+
+
+def _read(wish: Wish, found: Survey, site: Site) -> Figures | Unread:
+    if not wish.artifacts:
+        return Unread("its version is not resolved", worth_saying=False)
+    try:
+        return figures_of(site.places.store, found.versions[wish.unit], site.settings.sources)
+    except ModelctlError as error:
+        return Unread(error.what)
+
+
+def foreign_use(found: Survey, site: Site, state: State, gpus: Sequence[Gpu]) -> Mapping[str, Bytes]:
+    """What other programs hold of each GPU beyond the reserve, in bytes.
+
+    What our own runtimes hold is told by the driver, or where it does not list them by their placements.
+    """
+    if not gpus:
+        return {}
+    own = own_use(site, state)
+    placed: dict[str, int] = {}
+    for unit in state.units():
+        record = parse(read_placement(site.overrides_cache / file_name(unit)) or "")
+        for part in record.devices if record else ():
+            placed[part.id] = placed.get(part.id, 0) + part.total
+    result = {}
+    for gpu in gpus:
+        listed = sum(process.used or 0 for process in gpu.processes or () if process.pid in own.pids)
+        others = max(0, gpu.used - (listed or placed.get(gpu.uuid, 0)))
+        over = max(0, others - found.ground.reserved_vram)
+        result[gpu.uuid] = Bytes(-(-over // _STEP) * _STEP)
+    return result
