@@ -1,0 +1,134 @@
+"""Placement as it is used: over llama.cpp's own devices, over GPUs, and kept beside the spec."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reconciler.demo.tiny_model import tiny_model
+from tests.placement.oracle import rpc_servers
+from tests.support.engines import rpc_llama_server
+from tests.support.nvml.standin import FakeGpus
+from tests.support.workspace import Workspace, chat
+
+pytestmark = pytest.mark.slow
+
+MIB = 1024**2
+BUFFER = re.compile(r"RPC0\[(\S+)\]\s+(model|KV|compute) buffer size =\s+([\d.]+) MiB")
+ANSWER = "I lie on several devices."
+
+
+@pytest.fixture(scope="module")
+def devices() -> Iterator[tuple[str, ...]]:
+    """Addresses of three llama.cpp devices."""
+    with rpc_servers(3) as addresses:
+        yield addresses
+
+
+def use_profile(workspace: Workspace, profile: str, *, layers: int = 6) -> Path:
+    """One model of several layers under one profile; gives the file of its placement."""
+    model = workspace.add("wide", ANSWER)
+    model.files["v1"].write_bytes(tiny_model(ANSWER, layers=layers))
+    workspace.write()
+    spec = workspace.spec / "models.yaml"
+    text = spec.read_text().replace("cpu_only: {gpus: []}", f"pool: {profile}")
+    spec.write_text(text.replace("cpu_only: {port", "pool: {port"))
+    workspace.commit("profile")
+    return workspace.root / "overrides-cache" / "wide-pool.json"
+
+
+@pytest.mark.parametrize("shares", [(50, 50), (40, 30, 30)], ids=["two", "three"])
+def test_a_model_is_served_over_several_devices_as_its_placement_says(
+    workspace: Workspace, devices: tuple[str, ...], shares: tuple[int, ...]
+) -> None:
+    workspace.engine = str(rpc_llama_server())
+    used = devices[: len(shares)]
+    servers = ", ".join(f'{{address: "{address}", vram: 2GiB}}' for address in used)
+    file = use_profile(workspace, f"{{gpus: [], rpc: [{servers}]}}")
+    workspace.edit("wide", "pool: {", f"pool: {{gpu_percentages: {list(shares)}, ")
+    workspace.edit("wide", "flags: {", "flags: {log-verbosity: 4, ")
+    workspace.ok("apply", "--yes")
+    assert chat(workspace.models[0].port) == ANSWER
+    kept = json.loads(file.read_text())
+    assert [part["id"] for part in kept["devices"]] == list(used)
+    [log] = (workspace.store / "state" / "logs").glob("llama@wide-pool*")
+    said = {(device, kind): float(size) for device, kind, size in BUFFER.findall(log.read_text())}
+    for part in kept["devices"]:
+        for kind, word in (("model", "model"), ("KV", "context")):
+            assert abs(part[word] / MIB - said[part["id"], kind]) < 0.02, (part, said)
+        assert abs(part["compute"] / MIB - said[part["id"], "compute"]) < 2, (part, said)
+    assert workspace.json("plan")["has_changes"] is False
+
+
+@pytest.fixture
+def gpus(workspace: Workspace) -> FakeGpus:
+    fake = FakeGpus(workspace.root / "gpus")
+    workspace.environment.update(fake.environment())
+    return fake
+
+
+def flags_of(workspace: Workspace) -> list[str]:
+    [runtime] = workspace.json("show", "wide")["runtimes"]
+    return list(runtime["argv"])
+
+
+def test_the_first_plan_knows_the_placement_of_what_is_not_pulled_yet(
+    workspace: Workspace, gpus: FakeGpus
+) -> None:
+    file = use_profile(workspace, '{gpus: ["RTX 5080", "RTX 3060"]}')
+    plan = workspace.json("plan")
+    verbs = [step["verb"] for step in plan["operations"]]
+    assert verbs[:3] == ["pull", "link", "place"]
+    assert not file.exists()
+    flags = flags_of(workspace)
+    assert flags[flags.index("--gpu-layers") + 1] == "7"
+    assert flags[flags.index("--split-mode") + 1] == "none"
+
+
+def test_flags_stay_while_free_memory_comes_and_goes(workspace: Workspace, gpus: FakeGpus) -> None:
+    use_profile(workspace, '{gpus: ["RTX 5080", "RTX 3060", "GTX 1080 Ti"]}')
+    workspace.run("apply", "--yes")
+    assert not [step for step in workspace.json("plan")["operations"] if step["kind"] == "placement"]
+    before = flags_of(workspace)
+    for free in (14, 9, 4):
+        gpus.change(0, free=free * 1024**3)
+        gpus.change(1, free=(free - 1) * 1024**3)
+        plan = workspace.json("plan")
+        assert not [step for step in plan["operations"] if step["kind"] == "placement"]
+        assert flags_of(workspace) == before
+
+
+def test_an_edited_placement_is_noticed_and_made_anew(workspace: Workspace) -> None:
+    file = use_profile(workspace, "{gpus: []}")
+    workspace.ok("apply", "--yes")
+    text = file.read_text()
+    file.write_text(text.replace('"none"', '"RPC7"'))
+    plan = workspace.json("plan")
+    assert [step["verb"] for step in plan["operations"]] == ["place", "commit"]
+    assert any("edited" in warning for warning in plan["warnings"])
+    workspace.ok("apply", "--yes")
+    assert file.read_text() == text
+    assert workspace.json("plan")["has_changes"] is False
+
+
+def test_a_model_that_fits_nowhere_is_refused_with_what_would_help(workspace: Workspace) -> None:
+    workspace.add("small")
+    use_profile(workspace, "{gpus: []}")
+    workspace.edit("wide", "context_tokens: 512", "context_tokens: 900000000")
+    plan = workspace.json("plan")
+    [refusal] = plan["refused"]
+    assert refusal["resource"] == "llama@wide-pool"
+    assert "does not fit" in refusal["reason"]
+    assert "context of" in refusal["hint"]
+    assert any("trained for" in warning for warning in plan["warnings"]) is False
+    assert any(step["resource"] == "llama@small-pool" for step in plan["operations"])
+
+
+def test_a_context_beyond_training_is_told(workspace: Workspace) -> None:
+    use_profile(workspace, "{gpus: []}")
+    workspace.edit("wide", "context_tokens: 512", "context_tokens: 16384")
+    assert any("trained for" in warning for warning in workspace.json("plan")["warnings"])
+
+
