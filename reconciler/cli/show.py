@@ -7,9 +7,7 @@ import click
 
 from reconciler.cli.context import Context, declare
 from reconciler.cli.output import table
-from reconciler.core.errors import UsageError
 from reconciler.core.sizes import format_bytes
-from reconciler.core.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from reconciler.reconcile.details import Details
@@ -19,15 +17,12 @@ if TYPE_CHECKING:
 @click.argument("model")
 def command(context: Context, *, model: str) -> None:
     """Show MODEL: its versions and their files, where it is served, and with which command."""
-    from reconciler.core.types import ModelId  # noqa: PLC0415
     from reconciler.reconcile import session  # noqa: PLC0415
     from reconciler.reconcile.details import details  # noqa: PLC0415
+    from reconciler.spec.find import find_model  # noqa: PLC0415
 
     source = session.read_source(Path(context.spec))
-    entry = source.spec.by_id.get(ModelId(model))
-    if entry is None:
-        hint = did_you_mean(model, source.spec.by_id) or "`modelctl list`"
-        raise UsageError(f"the spec has no model {model!r}", hint=hint)
+    entry = find_model(source.spec, model)
     site = session.open_source(source)
     with site.state() as state:
         found = details(source.spec, entry, site, state, session.facts(source.spec, site, state))
