@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reconciler.core.attempts import Attempt, failed
-from reconciler.core.errors import ModelctlError
+from reconciler.core.errors import ModelctlError, StoreError
 from reconciler.core.events import EventType
 from reconciler.core.suspension import EVERYTHING, in_force
 from reconciler.core.types import ModelId
@@ -55,7 +55,10 @@ class Options:
 
 
 class Watcher:
-    """Holds the machine to the spec that is followed. The caller holds the watcher's lock."""
+    """Holds the machine to the spec that is followed. The caller holds the watcher's lock.
+
+    Raises StoreError when its database is taken from under it: what it remembers is nobody's any more.
+    """
 
     def __init__(
         self,
@@ -83,6 +86,8 @@ class Watcher:
         self._blocked: Blocked | None = None
         self._looked = 0.0
         self._hinted = False
+        self._database = Path(current.site.places.database)
+        self._opened = _inode(self._database)
         self._not_before = 0.0
 
     def run(self, stop: threading.Event) -> None:
@@ -172,6 +177,11 @@ class Watcher:
 
     def _look_at_machine(self) -> None:
         self._looked, self._hinted = time.monotonic(), False
+        if _inode(self._database) != self._opened:
+            raise StoreError(
+                "the state database was moved or replaced while the watcher ran",
+                hint="start the watcher again",
+            )
         try:
             seen = machine.look(self._current.site, self._state.units())
         except ModelctlError as error:
@@ -293,6 +303,13 @@ class Watcher:
             ),
             self._profile.conditions,
         )
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return None
 
 
 def _memory(facts: Facts) -> Memory:

@@ -263,3 +263,18 @@ def test_a_server_that_is_killed_is_back_without_the_watcher_touching_it(workspa
         watcher.wait_for("runtime_restarted")
         wait_until(lambda: workspace.runtimes()["a"]["ready"], 15, "ready")
     assert len([event for event in events(workspace) if event["type"] == "apply_began"]) == 1
+
+
+def test_a_watcher_whose_database_is_taken_away_ends_and_the_next_rebuilds_it(workspace: Workspace) -> None:
+    workspace.add("a")
+    workspace.write()
+    with watching(workspace) as watcher:
+        watcher.wait_for("apply_ended")
+        pid = workspace.runtimes()["a"]["pid"]
+        for path in (workspace.store / "state").glob("modelctl.db*"):
+            path.unlink()
+        assert watcher.process.wait(30) == 1
+    assert "start the watcher again" in (workspace.root / "watch.log").read_text()
+    with watching(workspace) as watcher:
+        wait_until(lambda: workspace.json("status")["in_sync"], 30, "in sync")
+        assert workspace.runtimes()["a"]["pid"] == pid

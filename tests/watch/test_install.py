@@ -1,0 +1,81 @@
+"""The watcher's unit as text, for every supervisor; tests/e2e starts it under those that run here."""
+
+import json
+import plistlib
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from reconciler.core.errors import SpecError
+from reconciler.core.units import SupervisorKind
+from reconciler.reconcile.site import Site, open_site
+from reconciler.spec.model import Settings
+from reconciler.watch.install import NAME, render
+
+FOLDER = Path("/srv/my specs/100% $HOME")
+ENVIRONMENT = {"PATH": "/opt/my tools:/usr/bin", "HF_TOKEN": "secret", "MODELCTL_STORE": "/srv/store"}
+
+
+class FakeSupervisor:
+    """Only the property that rendering asks for."""
+
+    journal = False
+
+
+def site(kind: SupervisorKind, store: str = "/srv/store") -> Site:
+    made = open_site(Settings(supervisor=kind.value), Path("/srv/spec"), {"MODELCTL_STORE": store})
+    made.__dict__["supervisor"] = FakeSupervisor()  # a cached property: launchd is not here to be opened
+    return made
+
+
+def rendered(kind: SupervisorKind) -> str:
+    return render(site(kind), FOLDER, ["--follow", "commit"], ENVIRONMENT)
+
+
+ARGV = [sys.executable, "-m", "reconciler.cli", "watch", "--spec", str(FOLDER), "--follow", "commit"]
+
+
+def test_launchd() -> None:
+    unit = plistlib.loads(rendered(SupervisorKind.LAUNCHD).encode())
+    assert unit["Label"] == NAME
+    assert unit["ProgramArguments"] == ARGV
+    assert unit["EnvironmentVariables"]["PATH"] == ENVIRONMENT["PATH"]
+    assert unit["KeepAlive"] is True
+
+
+def test_pm2() -> None:
+    [app] = json.loads(rendered(SupervisorKind.PM2))["apps"]
+    assert [app["script"], *app["args"]] == ARGV
+    assert app["env"]["MODELCTL_STORE"] == "/srv/store"
+
+
+@pytest.mark.parametrize("kind", [SupervisorKind.SYSTEMD, SupervisorKind.SYSTEMD_USER])
+def test_systemd(kind: SupervisorKind) -> None:
+    lines = rendered(kind).splitlines()
+    [command] = [line.removeprefix("ExecStart=:") for line in lines if line.startswith("ExecStart=")]
+    assert shlex.split(command.replace("%%", "%")) == ARGV
+    assert {"Type=notify", "WatchdogSec=60", "KillMode=mixed", "Restart=always"} <= set(lines)
+    target = "default.target" if kind is SupervisorKind.SYSTEMD_USER else "multi-user.target"
+    assert f"WantedBy={target}" in lines
+
+
+def test_supervisord() -> None:
+    lines = rendered(SupervisorKind.SUPERVISORD).splitlines()
+    [command] = [line.removeprefix("command=") for line in lines if line.startswith("command=")]
+    assert shlex.split(command.replace("%%", "%")) == ARGV
+    assert f"stdout_logfile=/srv/store/state/logs/{NAME}.log" in lines
+
+
+@pytest.mark.parametrize("kind", list(SupervisorKind))
+def test_no_secret_and_nothing_that_could_add_a_line(kind: SupervisorKind) -> None:
+    assert "secret" not in rendered(kind)
+    with pytest.raises(SpecError, match="U\\+000A"):
+        render(site(kind), Path("/srv/a\nExecStartPre=/bin/true"), [], ENVIRONMENT)
+
+
+def test_the_same_installation_renders_the_same_text() -> None:
+    assert rendered(SupervisorKind.SYSTEMD) == rendered(SupervisorKind.SYSTEMD)
+    other = render(site(SupervisorKind.SYSTEMD, "/srv/other"), FOLDER, [], ENVIRONMENT)
+    assert "/srv/other/state/logs" in other
