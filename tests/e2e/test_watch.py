@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+from reconciler.host.lock import apply_lock
 from tests.support.waiting import wait_until
 from tests.support.watching import events, reasons, stop_by_hand, watching
 from tests.support.workspace import MODELCTL, Workspace, chat
@@ -278,3 +279,31 @@ def test_a_watcher_whose_database_is_taken_away_ends_and_the_next_rebuilds_it(wo
     with watching(workspace) as watcher:
         wait_until(lambda: workspace.json("status")["in_sync"], 30, "in sync")
         assert workspace.runtimes()["a"]["pid"] == pid
+
+
+def test_it_waits_while_a_person_changes_the_machine(workspace: Workspace) -> None:
+    workspace.add("a")
+    workspace.write()
+    with watching(workspace) as watcher:
+        watcher.wait_for("apply_ended")
+        with apply_lock(workspace.store / "state" / "apply.lock"):
+            workspace.edit("a", *CONTEXT)
+            watcher.wait_for("revision_seen", count=2)
+            assert sum(event["type"] == "apply_began" for event in events(workspace)) == 1
+        watcher.wait_for("runtime_ready", count=2)
+
+
+def test_a_first_start_that_fails_is_tried_again_later_and_the_others_serve(workspace: Workspace) -> None:
+    a = workspace.add("a")
+    workspace.add("b", extra="    flags: {chat-template-file: /nonexistent}\n    ready_timeout: 10s\n")
+    workspace.write()
+    with watching(workspace) as watcher:
+        watcher.wait_for("runtime_failed")
+        assert chat(a.port) == "I am a, version 1."
+        pid = workspace.runtimes()["a"]["pid"]
+        wait_until(lambda: "BackingOff" in reasons(workspace), 10, "the wait")
+        watcher.wait_for("runtime_failed", count=2, seconds=60)
+        assert workspace.runtimes()["a"]["pid"] == pid
+        workspace.drop("b")
+        watcher.wait_for("revision_seen", count=2)
+        wait_until(lambda: "BackingOff" not in reasons(workspace), 10, "what failed being forgotten")
