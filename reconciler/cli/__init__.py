@@ -32,6 +32,7 @@ COMMANDS = (
     "resume",
     "events",
     "gpu",
+    "placement",
     "import",
     "export",
     "doctor",

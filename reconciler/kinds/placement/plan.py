@@ -65,9 +65,9 @@ def settle(
     missing = [claims[wish.unit] for wish in wishes if wish.unit in recalled.missing and wish.unit in claims]
     kept = dict(recalled.kept)
     causes = dict(recalled.missing)
-    ledger = balance(missing, _machine(ground, foreign, kept.values()))
+    ledger = balance(missing, machine_of(ground, foreign, kept.values()))
     if ledger.first_unplaced is not None and kept and set(kept) <= set(claims):
-        everything = balance(list(claims.values()), _machine(ground, foreign, ()))
+        everything = balance(list(claims.values()), machine_of(ground, foreign, ()))
         if everything.first_unplaced is None:
             moved = f"moved to make room for {ledger.first_unplaced.runtime}"
             ledger, causes, kept = everything, dict.fromkeys(kept, moved) | causes, {}
@@ -117,7 +117,7 @@ def _plan(wishes: Sequence[Wish], ground: Ground, outcome: _Outcome) -> Placemen
     return PlacementPlan(layouts, records, unplaced, tuple(operations), tuple(warnings))
 
 
-def _machine(ground: Ground, foreign: Mapping[str, Bytes], kept: Iterable[Record]) -> Machine:
+def machine_of(ground: Ground, foreign: Mapping[str, Bytes], kept: Iterable[Record]) -> Machine:
     """The machine without what the kept placements take."""
     taken: dict[str, int] = dict(foreign)
     ram = 0
@@ -129,7 +129,9 @@ def _machine(ground: Ground, foreign: Mapping[str, Bytes], kept: Iterable[Record
     for device in ground.devices:
         unified = device.kind is DeviceKind.METAL
         ram += taken.get(device.id, 0) if unified else 0
-        total = Bytes(max(0, device.total - taken.get(device.id, 0)))
+        # What an RPC server offers is given to us whole; a reserve on top would be taken off twice.
+        offered = ground.reserved_vram if device.kind is DeviceKind.RPC else 0
+        total = Bytes(max(0, device.total + offered - taken.get(device.id, 0)))
         cards.append(Card(device.id, total, device.bandwidth, unified))
     return Machine(
         cards=tuple(cards),
