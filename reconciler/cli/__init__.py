@@ -1,9 +1,9 @@
 """What a person types: one file per command, each imported when it is called, so that start-up is instant."""
 
-import gc
 import itertools
 import json
 import sys
+from gc import set_threshold
 from importlib import import_module
 from keyword import iskeyword
 
@@ -48,7 +48,7 @@ class LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
-        return list(COMMANDS)
+        return [*COMMANDS]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         del ctx
@@ -86,7 +86,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point of the `modelctl` script; ends the process with the contract's exit code."""
     # A command makes many small values and no cycles worth collecting; looking for them doubles the time that
     # a spec of 10,000 models takes to read.
-    gc.set_threshold(100_000, 50, 50)
+    set_threshold(100_000, 50, 50)
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 

@@ -158,7 +158,7 @@ def _open(folder: Path) -> "tuple[Site, Spec | None, ModelctlError | None]":
     from reconciler.host.spec_files import read_spec_folder  # noqa: PLC0415
     from reconciler.reconcile.site import open_site  # noqa: PLC0415
     from reconciler.spec.load import load  # noqa: PLC0415
-    from reconciler.spec.model import Settings  # noqa: PLC0415
+    from reconciler.spec.settings import Settings  # noqa: PLC0415
 
     try:
         spec = load(read_spec_folder(folder))

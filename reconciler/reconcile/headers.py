@@ -20,7 +20,7 @@ from reconciler.host.range_file import RangeFile
 from reconciler.kinds.artifact.layout import WantedFile, WantedVersion
 from reconciler.kinds.placement.figures import Figures
 from reconciler.kinds.placement.observe import read_figures
-from reconciler.spec.model import Sources
+from reconciler.spec.settings import Sources
 
 _KEPT = 256
 

@@ -21,7 +21,8 @@ from reconciler.kinds.unit.flags import CACHE_RAM_MIB
 from reconciler.placement.devices import RAM_BANDWIDTH, UNKNOWN_GPU_BANDWIDTH, known_bandwidth
 from reconciler.reconcile.desired import ActiveProfile, model_flags
 from reconciler.reconcile.site import Site
-from reconciler.spec.model import METAL, Model, ModelProfile, Spec
+from reconciler.spec.fields import METAL
+from reconciler.spec.model import Model, ModelProfile, Spec
 
 _MIB = 1024**2
 _REMOTE_BANDWIDTH = 100e9

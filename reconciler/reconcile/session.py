@@ -17,7 +17,8 @@ from reconciler.reconcile.plan import Request, make_plan
 from reconciler.reconcile.profile import active_profile
 from reconciler.reconcile.site import Site, open_site
 from reconciler.spec.load import load
-from reconciler.spec.model import Settings, Spec
+from reconciler.spec.model import Spec
+from reconciler.spec.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from reconciler.core.places import Places
 from reconciler.core.units import SupervisorKind
 from reconciler.host.state import State
 from reconciler.host.supervisors.base import Supervisor
-from reconciler.spec.model import Settings
+from reconciler.spec.settings import Settings
 
 OVERRIDES_CACHE = "overrides-cache"
 

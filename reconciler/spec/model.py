@@ -7,163 +7,29 @@ The docstring below a field is its description in the JSON Schema and in docs/sp
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    WithJsonSchema,
+from pydantic import Field
+
+from reconciler.core.types import ModelId, ProfileName, Sha256, VersionId
+from reconciler.spec.fields import (
+    METAL,
+    CacheType,
+    Closed,
+    Count,
+    FlagName,
+    FlagValue,
+    Hex40,
+    Hex64,
+    Id,
+    Line,
+    Listen,
+    Percentage,
+    Port,
+    Seconds,
+    Size,
+    Source,
+    Strategy,
 )
-
-from reconciler.core.sizes import parse_bytes, parse_seconds
-from reconciler.core.types import (
-    ID_PATTERN,
-    REVISION_PATTERN,
-    SHA256_PATTERN,
-    Bytes,
-    ModelId,
-    ProfileName,
-    Sha256,
-    VersionId,
-)
-from reconciler.spec.addresses import check_listen, check_source
-
-SOURCE_PATTERN = r"^(hf|https|http|file|ollama)://."
-LINE_PATTERN = r"^[^\x00-\x1f\x7f]+$"
-FLAG_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
-PORTS_PATTERN = r"^[0-9]{1,5}-[0-9]{1,5}$"
-SIZE_FORMAT, DURATION_FORMAT = "size", "duration"
-"""Of the JSON Schema; names of our own, which draft-07 allows."""
-LARGEST_SIZE = 2**63 - 1
-
-
-def _read_size(value: object) -> Bytes:
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ValueError("a size is written as 20GiB, 512MiB or a number of bytes")  # noqa: TRY004 - pydantic wants it
-    try:
-        size = parse_bytes(value)
-    except OverflowError:
-        size = Bytes(LARGEST_SIZE + 1)
-    if size > LARGEST_SIZE:
-        raise ValueError("that is more than any machine has")
-    return size
-
-
-def _read_seconds(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError("a duration is written as 30m, 90s, 1h30m or a number of seconds")  # noqa: TRY004 - pydantic wants it
-    return parse_seconds(value)
-
-
-Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
-Line = Annotated[str, StringConstraints(pattern=LINE_PATTERN)]
-"""Text without line breaks and other control characters: it may end up in a unit file or an argv."""
-Hex64 = Annotated[str, StringConstraints(pattern=SHA256_PATTERN)]
-Hex40 = Annotated[str, StringConstraints(pattern=REVISION_PATTERN)]
-Source = Annotated[
-    str, AfterValidator(check_source), WithJsonSchema({"type": "string", "pattern": SOURCE_PATTERN})
-]
-Listen = Annotated[
-    str,
-    AfterValidator(check_listen),
-    WithJsonSchema(
-        {"type": "string", "pattern": ":[0-9]{1,5}$", "examples": ["127.0.0.1:8600", "[::1]:8600"]}
-    ),
-]
-Size = Annotated[
-    Bytes,
-    BeforeValidator(_read_size),
-    Field(ge=0),
-    WithJsonSchema({"format": SIZE_FORMAT, "type": ["string", "integer"], "minimum": 0}),
-]
-Seconds = Annotated[
-    float,
-    BeforeValidator(_read_seconds),
-    Field(gt=0),
-    WithJsonSchema({"format": DURATION_FORMAT, "type": ["string", "number"], "exclusiveMinimum": 0}),
-]
-Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
-Count = Annotated[int, Field(ge=1, strict=True)]
-Percentage = Annotated[int, Field(ge=0, le=100, strict=True)]
-FlagName = Annotated[str, StringConstraints(pattern=FLAG_PATTERN)]
-FlagValue = bool | int | float | str | tuple[str, ...]
-Strategy = Literal["auto", "shares", "fit", "tensor-overrider", "manual"]
-CacheType = Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"]
-METAL = "metal"
-"""How a profile names the GPU of an Apple Silicon machine."""
-
-
-class Closed(BaseModel):
-    """Frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
-
-
-class Reserve(Closed):
-    """What the rest of the machine keeps."""
-
-    ram: Size = Bytes(2 * 1024**3)
-    """RAM that no runtime may be planned into."""
-    vram: Size = Bytes(1024**3)
-    """VRAM per GPU that no runtime may be planned into."""
-
-
-class Gateway(Closed):
-    """Where clients call."""
-
-    listen: Listen = "127.0.0.1:8600"
-    """Address and port of the OpenAI-compatible gateway."""
-    ollama_listen: Listen | None = None
-    """Address and port that speaks Ollama's API, if any."""
-
-
-class Pool(Closed):
-    """How `on_demand` runtimes are kept."""
-
-    ports: Annotated[str, StringConstraints(pattern=PORTS_PATTERN)] = "8601-8699"
-    """First and last port that `on_demand` runtimes without a port of their own may take."""
-    idle_timeout: Seconds = 1800.0
-    """An `on_demand` runtime without requests for so long is stopped."""
-
-    @property
-    def port_range(self) -> range:
-        first, last = self.ports.split("-")
-        return range(int(first), int(last) + 1)
-
-
-class Sources(Closed):
-    """Where artifacts may come from."""
-
-    allow_private: tuple[Line, ...] = ()
-    """Host names or addresses in private or link-local ranges that a download may reach."""
-    offline: bool = False
-    """Never use the network; only what is in the store or named by `file://`."""
-
-
-class Settings(Closed):
-    """How this machine is run."""
-
-    store: Line = "~/.local/share/modelctl"
-    """Folder of artifacts and state; `$MODELCTL_STORE` wins over it."""
-    supervisor: Literal["auto", "systemd", "systemd-user", "launchd", "supervisord", "pm2"] = "auto"
-    """What owns the running processes."""
-    engine: Line = "auto"
-    """`auto` (llama-server on PATH, else embedded), `embedded`, or the path of a llama-server."""
-    reserve: Reserve = Reserve()
-    """Memory that is left for the rest of the machine."""
-    gateway: Gateway = Gateway()
-    """Where clients call."""
-    pool: Pool = Pool()
-    """How `on_demand` runtimes are kept."""
-    sources: Sources = Sources()
-    """Where artifacts may come from."""
-    ready_timeout: Seconds = 600.0
-    """A unit that is not ready after so long has failed."""
-    bandwidths: dict[Line, Count] = {}
-    """Memory bandwidth in GB per second by GPU name (a part is enough), or `ram`; wins over the built-in
-    table, which knows what the makers state."""
+from reconciler.spec.settings import Settings
 
 
 class RpcServer(Closed):
@@ -281,9 +147,9 @@ class Model(Closed):
     kv_cache_type: CacheType | None = None
     """How keys and values of the context are kept; absent: f16. `q8_0` takes about half the memory."""
     strategy: Strategy = "auto"
-    """Who decides which layer goes where. `auto`: the fastest split that fits, or `gpu_percentages` where there
-    are any; `shares`: always `gpu_percentages`; `fit`: llama.cpp's own `--fit`; `tensor-overrider`: the
-    external gguf-tensor-overrider; `manual`: the `flags` as they are given."""
+    """Who decides which layer goes where. `auto`: the fastest split that fits, or `gpu_percentages` where
+    there are any; `shares`: always `gpu_percentages`; `fit`: llama.cpp's own `--fit`; `tensor-overrider`:
+    the external gguf-tensor-overrider; `manual`: the `flags` as they are given."""
     cost_tier: Literal["low", "medium", "high"] = "medium"
     """What an answer costs, compared to the other models."""
     current_version: Id

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 from reconciler.core.sizes import format_bytes, format_seconds
-from reconciler.spec.model import DURATION_FORMAT, SIZE_FORMAT, Spec
+from reconciler.spec.fields import DURATION_FORMAT, SIZE_FORMAT
+from reconciler.spec.model import Spec
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
 

@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 from reconciler.core.suggest import did_you_mean
 from reconciler.core.types import ID_PATTERN, REVISION_PATTERN, SHA256_PATTERN
 from reconciler.spec.faults import ABSENT, Fault, Path, child, subject
-from reconciler.spec.model import FLAG_PATTERN, LINE_PATTERN, PORTS_PATTERN
+from reconciler.spec.fields import FLAG_PATTERN, LINE_PATTERN, PORTS_PATTERN
 from reconciler.spec.shape import fields_at
 
 _EXPECTED = {

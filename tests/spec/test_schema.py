@@ -8,8 +8,8 @@ import pytest
 import ryaml
 
 from reconciler.core.errors import SpecError
+from reconciler.spec.fields import Closed
 from reconciler.spec.load import load
-from reconciler.spec.model import Closed
 from reconciler.spec.reference import render_reference
 from reconciler.spec.schema import schema, schema_text
 

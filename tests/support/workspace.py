@@ -67,7 +67,7 @@ class Workspace:
         self.spec.mkdir(exist_ok=True)
         if not (self.root / ".git").exists():
             self.git("init", "--quiet", "--initial-branch=main")
-            (self.root / ".gitignore").write_text("store/\nfiles/\n")
+            (self.root / ".gitignore").write_text("store/\nfiles/\noverrides-cache/\n")
         lines = [f"settings:\n  supervisor: {self.supervisor}\n  engine: {self.engine}\n{self.settings}"]
         lines += ["profiles:\n  cpu_only: {gpus: []}\n", "models:" + ("" if self.models else " []")]
         lines += [_entry(model) for model in self.models]

@@ -11,7 +11,7 @@ import pytest
 from reconciler.core.errors import SpecError
 from reconciler.core.units import SupervisorKind
 from reconciler.reconcile.site import Site, open_site
-from reconciler.spec.model import Settings
+from reconciler.spec.settings import Settings
 from reconciler.watch.install import NAME, render
 
 FOLDER = Path("/srv/my specs/100% $HOME")
