@@ -108,11 +108,11 @@ def seconds_of_cpu(process: psutil.Process) -> float:
 
 
 def idle(process: psutil.Process, seconds: float) -> tuple[float, float]:
-    """Share of one core, and resident MiB."""
+    """Share of one core, and resident megabytes."""
     before, begin = seconds_of_cpu(process), time.monotonic()
     time.sleep(seconds)
     share = (seconds_of_cpu(process) - before) / (time.monotonic() - begin)
-    return share, process.memory_info().rss / 1024**2
+    return share, process.memory_info().rss / 1e6
 
 
 def recovery(made: Workspace, runs: int) -> list[float]:
@@ -204,7 +204,7 @@ def main() -> None:
             "0.5 %",
             good=share < CPU_GOAL,
         )
-        line("resident", f"{memory:.0f} MiB", f"{MEMORY_GOAL} MiB", good=memory < MEMORY_GOAL)
+        line("resident", f"{memory:.0f} MB", f"{MEMORY_GOAL} MB", good=memory < MEMORY_GOAL)
         delays = commit_to_operation(made, 5)
         middle = statistics.median(delays)
         line(
