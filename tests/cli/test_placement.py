@@ -75,7 +75,9 @@ def test_the_ledger_shows_every_runtime_on_every_device(desk: Desk) -> None:
     assert "free" in shown
     document = desk.json()
     for device in document["devices"]:
-        assert device["placed_bytes"] + device["reserved_bytes"] + device["free_bytes"] == device["total_bytes"]
+        assert (
+            device["placed_bytes"] + device["reserved_bytes"] + device["free_bytes"] == device["total_bytes"]
+        )
         assert device["free_bytes"] >= 0
     assert all(runtime["placed"] for runtime in document["runtimes"])
 

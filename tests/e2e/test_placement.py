@@ -130,5 +130,3 @@ def test_a_context_beyond_training_is_told(workspace: Workspace) -> None:
     use_profile(workspace, "{gpus: []}")
     workspace.edit("wide", "context_tokens: 512", "context_tokens: 16384")
     assert any("trained for" in warning for warning in workspace.json("plan")["warnings"])
-
-

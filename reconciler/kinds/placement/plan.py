@@ -18,6 +18,7 @@ from reconciler.placement.memory import DeviceMemory
 from reconciler.placement.split import Placement, Unplaced
 
 KIND = "placement"
+_NOTHING_HELPS = "take a smaller quantisation of it, or serve it under a larger profile"
 NO_FOREIGN_USE: Mapping[str, Bytes] = {}
 
 
@@ -178,5 +179,5 @@ def _refusal(entry: Entry, outcome: Unplaced, ground: Ground) -> tuple[str, str 
     where = "RAM" if not ground.devices else f"the memory of profile {ground.profile}"
     help_ = [proposal.what for proposal in outcome.proposals]
     help_ += [f"serving {runtime} elsewhere" for runtime in entry.would_make_room]
-    hint = "what would help: " + "; or ".join(help_) if help_ else "serve it under a larger profile"
+    hint = "what would help: " + "; or ".join(help_) if help_ else _NOTHING_HELPS
     return f"it does not fit: {format_bytes(outcome.short_by)} more of {where} would be needed", hint
