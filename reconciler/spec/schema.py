@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from reconciler.core.sizes import format_bytes, format_seconds
+from reconciler.spec.descriptions import descriptions, types_below
 from reconciler.spec.fields import DURATION_FORMAT, SIZE_FORMAT
 from reconciler.spec.model import Spec
 
@@ -26,6 +27,10 @@ def schema() -> Node:
     What takes two places to see (targets that exist, ports, sums) is beyond it; `modelctl validate` sees it.
     """
     made = Spec.model_json_schema(ref_template="#/definitions/{model}")
+    types = types_below()
+    for name, node in (("Spec", made), *made["$defs"].items()):
+        for field, text in descriptions(types[name]).items():
+            node["properties"][field]["description"] = text
     definitions = {name: made["$defs"][name] for name in _in_order_of_use(made)}
     cleaned = _Cleaner({name: node["description"] for name, node in definitions.items()})
     return {

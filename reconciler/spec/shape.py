@@ -6,16 +6,28 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from reconciler.spec.descriptions import descriptions
 from reconciler.spec.faults import Path
 from reconciler.spec.model import Spec
 
 
 def fields_at(path: Path) -> dict[str, FieldInfo]:
     """The keys that may stand in the mapping at `path`; empty where any may."""
+    return _fields(_type_at(path))
+
+
+def purpose_at(path: Path, key: str) -> str | None:
+    """What `key` of the mapping at `path` is for, in one line; None for a key that is not known there."""
+    kind = _type_at(path)
+    text = descriptions(kind).get(key) if _fields(kind) else None
+    return None if text is None else " ".join(text.split())
+
+
+def _type_at(path: Path) -> Any:
     kind: Any = Spec
     for part in path:
         kind = _inner(kind, part)
-    return _fields(_plain(kind))
+    return _plain(kind)
 
 
 def _inner(kind: Any, part: str | int) -> Any:

@@ -11,7 +11,7 @@ from reconciler.core.suggest import did_you_mean
 from reconciler.core.types import ID_PATTERN, REVISION_PATTERN, SHA256_PATTERN
 from reconciler.spec.faults import ABSENT, Fault, Path, child, subject
 from reconciler.spec.fields import FLAG_PATTERN, LINE_PATTERN, PORTS_PATTERN
-from reconciler.spec.shape import fields_at
+from reconciler.spec.shape import fields_at, purpose_at
 
 _EXPECTED = {
     "string_type": "text",
@@ -145,10 +145,8 @@ def _unknown_key(case: _Case) -> Fault:
 
 
 def _missing(case: _Case) -> Fault:
-    field = fields_at(case.path[:-1]).get(str(case.path[-1]))
-    hint = (
-        f"`{case.path[-1]}`: {' '.join(field.description.split())}" if field and field.description else None
-    )
+    purpose = purpose_at(case.path[:-1], str(case.path[-1]))
+    hint = None if purpose is None else f"`{case.path[-1]}`: {purpose}"
     return Fault(case.path, f"{case.name} is missing", hint)
 
 
