@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
 
-from reconciler.core.errors import ModelctlError, SourceError
+from reconciler.core.errors import SourceError
 from reconciler.gguf.reader import Part
 from reconciler.gguf.window import ReadAt
 from reconciler.host.artifacts.hub import resolve
@@ -83,6 +83,14 @@ def _remote(
     return RangeFile(client, found.url, network.hub.token)
 
 
-def why_unread(error: ModelctlError | OSError) -> str:
-    """The reason in one line."""
-    return error.what if isinstance(error, ModelctlError) else str(error)
+def hub_address(version: WantedVersion) -> str:
+    """Where a version's first file can be read by anybody's tools; SourceError where it is not on the hub."""
+    first = version.files[0]
+    source = parse_source(first.url)
+    if not isinstance(source, HubSource):
+        raise SourceError(
+            f"{version} is not on the hub, and gguf-tensor-overrider reads from nowhere else",
+            hint="take `strategy: auto`",
+        )
+    endpoint = network_from(os.environ).hub.endpoint
+    return f"{endpoint}/{source.repo}/resolve/{first.revision or 'main'}/{source.path}"

@@ -10,12 +10,13 @@ from reconciler.core.gpu import Gpu
 from reconciler.core.types import Bytes, UnitName
 from reconciler.host.overrides_cache import read_placement
 from reconciler.host.state import State
+from reconciler.host.tensor_overrider import ask_tensor_overrider
 from reconciler.kinds.placement.document import file_name, parse
 from reconciler.kinds.placement.figures import Figures, Unread
 from reconciler.kinds.placement.plan import PlacementPlan, settle
 from reconciler.kinds.placement.types import Wish
 from reconciler.reconcile.gpu_watch import own_use
-from reconciler.reconcile.headers import figures_of
+from reconciler.reconcile.headers import figures_of, hub_address
 from reconciler.reconcile.placement import Survey
 from reconciler.reconcile.site import Site
 
@@ -28,11 +29,29 @@ def settled(found: Survey, site: Site, state: State, gpus: Sequence[Gpu]) -> Pla
     wishes = {wish.unit: wish for wish in found.wishes}
     figures = _figures((wishes[unit] for unit in found.recalled.missing), found, site)
     foreign = foreign_use(found, site, state, gpus)
-    plan = settle(found.wishes, found.ground, found.recalled, figures, foreign)
+    answers = _answers((wishes[unit] for unit in found.recalled.missing), found, figures)
+    plan = settle(found.wishes, found.ground, found.recalled, figures, foreign=foreign, answers=answers)
     if plan.unplaced and found.recalled.kept:
         figures |= _figures((wishes[unit] for unit in found.recalled.kept), found, site)
-        plan = settle(found.wishes, found.ground, found.recalled, figures, foreign)
+        plan = settle(found.wishes, found.ground, found.recalled, figures, foreign=foreign, answers=answers)
     return plan
+
+
+def _answers(
+    wishes: Iterable[Wish], found: Survey, figures: dict[UnitName, Figures | Unread]
+) -> Mapping[UnitName, str]:
+    """What the external tool says for those that want it; one that it cannot serve is noted in `figures`."""
+    answers = {}
+    for wish in wishes:
+        if wish.strategy == "tensor-overrider":
+            try:
+                url = hub_address(found.versions[wish.unit])
+                answers[wish.unit] = ask_tensor_overrider(
+                    url, wish.context_tokens * wish.parallel, wish.shares
+                )
+            except ModelctlError as error:
+                figures[wish.unit] = Unread(error.what, worth_saying=False, blocked=(error.what, error.hint))
+    return answers
 
 
 def _figures(wishes: Iterable[Wish], found: Survey, site: Site) -> dict[UnitName, Figures | Unread]:

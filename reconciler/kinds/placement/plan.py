@@ -1,15 +1,16 @@
 """Decides where runtimes go: what is kept stays, what is new gets what is left. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from reconciler.core.errors import SpecError
+from reconciler.core.errors import FormatError, SpecError
 from reconciler.core.operations import Operation, Verb
 from reconciler.core.sizes import format_bytes
 from reconciler.core.types import Bytes, ModelId, UnitName
 from reconciler.kinds.placement.document import file_name, render
 from reconciler.kinds.placement.figures import Figures, Unread, claim_of
 from reconciler.kinds.placement.layout import of_record, placed_flags, without_header
+from reconciler.kinds.placement.overrides import read_overrides
 from reconciler.kinds.placement.recall import Recalled
 from reconciler.kinds.placement.remember import remarks
 from reconciler.kinds.placement.types import DeviceKind, Ground, Layout, Part, Record, Wish
@@ -20,6 +21,7 @@ from reconciler.placement.split import Placement, Unplaced
 KIND = "placement"
 _NOTHING_HELPS = "take a smaller quantisation of it, or serve it under a larger profile"
 NO_FOREIGN_USE: Mapping[str, Bytes] = {}
+NO_ANSWERS: Mapping[UnitName, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +49,15 @@ def settle(
     ground: Ground,
     recalled: Recalled,
     figures: Mapping[UnitName, Figures | Unread],
+    *,
     foreign: Mapping[str, Bytes] = NO_FOREIGN_USE,
+    answers: Mapping[UnitName, str] = NO_ANSWERS,
 ) -> PlacementPlan:
     """Place what is missing in what the kept placements leave.
 
     Where that leaves one without room and `figures` has the kept runtimes' as well, all are placed anew, if
-    then all fit. `foreign` is what other programs hold per device beyond the reserve.
+    then all fit. `foreign` is what other programs hold per device beyond the reserve; `answers`
+    what gguf-tensor-overrider printed for those that want it.
     """
     claims: dict[UnitName, Claim] = {}
     usable = dict(figures)
@@ -61,7 +66,10 @@ def settle(
         if isinstance(found, Figures):
             try:
                 claims[wish.unit] = claim_of(wish, ground, found)
-            except SpecError as error:
+                if wish.unit in answers:
+                    read_overrides(answers[wish.unit], gpus=len(ground.devices), context_bytes=0)
+            except (SpecError, FormatError) as error:
+                claims.pop(wish.unit, None)
                 usable[wish.unit] = Unread(error.what, worth_saying=False, blocked=(error.what, error.hint))
     missing = [claims[wish.unit] for wish in wishes if wish.unit in recalled.missing and wish.unit in claims]
     kept = dict(recalled.kept)
@@ -72,7 +80,7 @@ def settle(
         if everything.first_unplaced is None:
             moved = f"moved to make room for {ledger.first_unplaced.runtime}"
             ledger, causes, kept = everything, dict.fromkeys(kept, moved) | causes, {}
-    return _plan(wishes, ground, _Outcome(recalled, kept, causes, usable, claims, ledger))
+    return _plan(wishes, ground, _Outcome(recalled, kept, causes, usable, claims, ledger, answers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +91,7 @@ class _Outcome:
     figures: Mapping[UnitName, Figures | Unread]
     claims: Mapping[UnitName, Claim]
     ledger: Ledger
+    answers: Mapping[UnitName, str]
 
 
 def _plan(wishes: Sequence[Wish], ground: Ground, outcome: _Outcome) -> PlacementPlan:
@@ -102,7 +111,8 @@ def _plan(wishes: Sequence[Wish], ground: Ground, outcome: _Outcome) -> Placemen
             layouts[wish.unit] = without_header(wish, ground, _refusal(entry, entry.outcome, ground))
             unplaced[wish.unit] = entry
         elif entry is not None and isinstance(entry.outcome, Placement):
-            record = _record(wish, ground, entry.outcome, outcome.claims[wish.unit])
+            record, faults = _placed(wish, ground, entry.outcome, outcome)
+            warnings += [f"{wish.unit}: gguf-tensor-overrider: {fault}" for fault in faults]
             if record != outcome.recalled.kept.get(wish.unit):
                 operations.append(_place(wish, record, outcome.causes.get(wish.unit, "")))
         elif isinstance(unread, Unread):
@@ -158,6 +168,22 @@ def _record(wish: Wish, ground: Ground, placement: Placement, claim: Claim) -> R
         trained_context=claim.model.architecture.trained_context,
         key=wish.key(ground),
     )
+
+
+def _placed(
+    wish: Wish, ground: Ground, placement: Placement, outcome: _Outcome
+) -> tuple[Record, tuple[str, ...]]:
+    """The record, and what is wrong with the external tool's answer where it is followed.
+
+    With the tool's flags its bytes stay those of our own split, the best known.
+    """
+    record = _record(wish, ground, placement, outcome.claims[wish.unit])
+    answer = outcome.answers.get(wish.unit)
+    if answer is None:
+        return record, ()
+    context = sum(part.context for part in (*record.devices, record.ram))
+    found = read_overrides(answer, gpus=len(ground.devices), context_bytes=context)
+    return replace(record, flags=found.flags), found.faults
 
 
 def _part(id_: str, layers: int, memory: DeviceMemory) -> Part:
