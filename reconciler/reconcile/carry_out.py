@@ -19,6 +19,7 @@ from reconciler.kinds.unit.apply import UnitApplier
 from reconciler.reconcile.announce import Announcer
 from reconciler.reconcile.executor import Handler, Listener, Report, Result, execute
 from reconciler.reconcile.journal import Journal
+from reconciler.reconcile.learning import Learner
 from reconciler.reconcile.plan import Commit
 from reconciler.reconcile.site import Site
 
@@ -33,7 +34,9 @@ def apply(agreed: Plan, site: Site, state: State, listeners: Sequence[Listener] 
         ("generation", Verb.COMMIT): _committer(state),
     }
     announcer = Announcer(state, agreed)
-    results = execute(agreed.operations, handlers, [Journal(state), announcer, *listeners])
+    results = execute(
+        agreed.operations, handlers, [Journal(state), announcer, Learner(site, state), *listeners]
+    )
     announcer.close(results)
     return results
 

@@ -14,6 +14,7 @@ from reconciler.core.units import SupervisorKind
 from reconciler.host.memory import host_memory
 from reconciler.host.nvml import survey
 from reconciler.host.process import run
+from reconciler.reconcile.learning import WORTH_SAYING, learned
 from reconciler.reconcile.site import Site
 
 _LEAST_BUILD = 9000
@@ -53,6 +54,7 @@ def examine(site: Site) -> tuple[Finding, ...]:
         ("engine", _engine),
         ("memory", _memory),
         ("gpu", _gpus),
+        ("placement", _predictions),
     )
     findings: list[Finding] = []
     for name, look in looks:
@@ -149,3 +151,20 @@ def _gpus(site: Site) -> Iterator[Finding]:
             yield Finding("gpu", Verdict.WARN, condition.message, condition.hint)
     if not seen.gpus:
         yield Finding("gpu", Verdict.OK, "none; models run on the CPU")
+
+
+def _predictions(site: Site) -> Iterator[Finding]:
+    """Whether runtimes take what was reckoned, as far as their engines told when they loaded."""
+    with site.state() as state:
+        known = {unit: found for unit in state.units() if (found := learned(state, unit)) is not None}
+    for unit, found in known.items():
+        worst = max(found.devices, key=lambda one: abs(one.gap))
+        detail = (
+            f"{unit}: {format_bytes(worst.predicted)} reckoned on {worst.device},"
+            f" {format_bytes(worst.reported)} taken ({worst.gap:+.1%})"
+        )
+        if abs(worst.gap) > WORTH_SAYING:
+            hint = "corrected when it is placed anew: remove its file in overrides-cache and apply"
+            yield Finding("placement", Verdict.WARN, detail, hint if worst.gap < 0 else None)
+        else:
+            yield Finding("placement", Verdict.OK, detail)

@@ -4,6 +4,7 @@ Apart from `placement`, which most plans need alone.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from reconciler.core.errors import ModelctlError
 from reconciler.core.gpu import Gpu
@@ -17,6 +18,7 @@ from reconciler.kinds.placement.plan import PlacementPlan, settle
 from reconciler.kinds.placement.types import Wish
 from reconciler.reconcile.gpu_watch import own_use
 from reconciler.reconcile.headers import figures_of, hub_address
+from reconciler.reconcile.learning import learned
 from reconciler.reconcile.placement import Survey
 from reconciler.reconcile.site import Site
 
@@ -27,12 +29,12 @@ _STEP = 256 * 1024**2
 def settled(found: Survey, site: Site, state: State, gpus: Sequence[Gpu]) -> PlacementPlan:
     """Place what is missing; headers of what is kept are read only when one of those has no room."""
     wishes = {wish.unit: wish for wish in found.wishes}
-    figures = _figures((wishes[unit] for unit in found.recalled.missing), found, site)
+    figures = _figures((wishes[unit] for unit in found.recalled.missing), found, site, state)
     foreign = foreign_use(found, site, state, gpus)
     answers = _answers((wishes[unit] for unit in found.recalled.missing), found, figures)
     plan = settle(found.wishes, found.ground, found.recalled, figures, foreign=foreign, answers=answers)
     if plan.unplaced and found.recalled.kept:
-        figures |= _figures((wishes[unit] for unit in found.recalled.kept), found, site)
+        figures |= _figures((wishes[unit] for unit in found.recalled.kept), found, site, state)
         plan = settle(found.wishes, found.ground, found.recalled, figures, foreign=foreign, answers=answers)
     return plan
 
@@ -54,8 +56,18 @@ def _answers(
     return answers
 
 
-def _figures(wishes: Iterable[Wish], found: Survey, site: Site) -> dict[UnitName, Figures | Unread]:
-    return {wish.unit: _read(wish, found, site) for wish in wishes}
+def _figures(
+    wishes: Iterable[Wish], found: Survey, site: Site, state: State
+) -> dict[UnitName, Figures | Unread]:
+    return {wish.unit: _corrected(wish, found, _read(wish, found, site), state) for wish in wishes}
+
+
+def _corrected(wish: Wish, found: Survey, figures: Figures | Unread, state: State) -> Figures | Unread:
+    """With what the engine took more than was reckoned, when it last loaded these files."""
+    known = learned(state, wish.unit)
+    if isinstance(figures, Unread) or known is None or not known.holds_for(wish, found.ground):
+        return figures
+    return replace(figures, excess=known.excess)
 
 
 def _read(wish: Wish, found: Survey, site: Site) -> Figures | Unread:

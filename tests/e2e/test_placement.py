@@ -59,6 +59,9 @@ def test_a_model_is_served_over_several_devices_as_its_placement_says(
         for kind, word in (("model", "model"), ("KV", "context")):
             assert abs(part[word] / MIB - said[part["id"], kind]) < 0.02, (part, said)
         assert abs(part["compute"] / MIB - said[part["id"], "compute"]) < 2, (part, said)
+    findings = workspace.json("doctor", codes=(0, 1))["findings"]
+    [finding] = [one["detail"] for one in findings if one["name"] == "placement"]
+    assert finding.startswith("llama@wide-pool: ")
     assert workspace.json("plan")["has_changes"] is False
 
 

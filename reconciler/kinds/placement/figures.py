@@ -1,8 +1,9 @@
 """What placing knows of a version's files, and the claim on memory that follows. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciler.core.errors import SpecError
+from reconciler.core.types import Bytes
 from reconciler.gguf.header import GgufHeader
 from reconciler.kinds.placement.settings import settings_of
 from reconciler.kinds.placement.types import Ground, Wish
@@ -10,6 +11,8 @@ from reconciler.placement.attachments import Draft, attach
 from reconciler.placement.kv import cache_problem
 from reconciler.placement.ledger import Claim
 from reconciler.placement.memory import Model
+
+_NOTHING = Bytes(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,8 @@ class Figures:
     adapters: tuple[GgufHeader, ...] = ()
     projector: GgufHeader | None = None
     draft: Model | None = None
+    excess: Bytes = _NOTHING
+    """What the engine was seen to take on a device beyond what was reckoned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,9 @@ def claim_of(wish: Wish, ground: Ground, figures: Figures) -> Claim:
         raise SpecError(problem, hint="take f16 for this model's cache types")
     draft = None if figures.draft is None else Draft(figures.draft, settings)
     model = attach(figures.model, adapters=figures.adapters, projector=figures.projector, draft=draft)
+    if figures.excess:
+        beside = replace(model.beside, device=Bytes(model.beside.device + figures.excess))
+        model = replace(model, beside=beside)
     devices = tuple(device.id for device in ground.devices)
     shares = wish.shares if wish.strategy in {"auto", "shares"} else None
     return Claim(wish.unit, model, settings, devices, shares)
