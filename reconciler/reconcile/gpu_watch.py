@@ -1,7 +1,7 @@
 """Looking at the GPUs again and again: survey, lockouts and our own use, folded into the active profile."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -9,14 +9,16 @@ from pathlib import Path
 from reconciler.core.conditions import Condition
 from reconciler.core.errors import ModelctlError, SupervisorError
 from reconciler.core.gpu import Gpu, GpuSurvey
-from reconciler.core.types import ProfileName
+from reconciler.core.types import Bytes, ProfileName, UnitName
 from reconciler.gpu.eligibility import Limits, OwnUse
 from reconciler.gpu.lockouts import Lockout, Lockouts, locked_gpus, read, unknown_gpus
 from reconciler.gpu.select import Sample, Selection, step
 from reconciler.host.lockout import local_now, lockout_paths, read_lockouts
 from reconciler.host.nvml import survey
+from reconciler.host.overrides_cache import read_placement
 from reconciler.host.profile_file import profile_path, read_profile
 from reconciler.host.state import State
+from reconciler.kinds.placement.document import file_name, parse
 from reconciler.reconcile.site import Site
 
 TRUSTED_SECONDS = 60.0
@@ -143,7 +145,7 @@ def gpus_of(view: GpuView, profile: ProfileName) -> tuple[Gpu, ...]:
 
 
 def own_use(site: Site, state: State) -> OwnUse:
-    """What our running runtimes take, by the processes that their supervisor names."""
+    """What our running runtimes take: by their processes, which their supervisor names, and by placement."""
     owned = list(state.units())
     if not owned:
         return OwnUse()
@@ -151,4 +153,15 @@ def own_use(site: Site, state: State) -> OwnUse:
         statuses = site.supervisor.observe(owned) if site.supervisor.is_running() else {}
     except SupervisorError:
         return OwnUse()  # whoever starts or stops runtimes reports it; looking at GPUs goes on
-    return OwnUse(frozenset(status.pid for status in statuses.values() if status.pid is not None))
+    pids = {name: status.pid for name, status in statuses.items() if status.pid is not None}
+    return OwnUse(frozenset(pids.values()), _placed(site, pids))
+
+
+def _placed(site: Site, units: Iterable[UnitName]) -> dict[str, Bytes]:
+    """VRAM per GPU that these were placed with."""
+    placed: dict[str, Bytes] = {}
+    for unit in units:
+        record = parse(read_placement(site.overrides_cache / file_name(unit)) or "")
+        for part in record.devices if record else ():
+            placed[part.id] = Bytes(placed.get(part.id, 0) + part.total)
+    return placed

@@ -9,10 +9,8 @@ from dataclasses import replace
 from reconciler.core.errors import ModelctlError
 from reconciler.core.gpu import Gpu
 from reconciler.core.types import Bytes, UnitName
-from reconciler.host.overrides_cache import read_placement
 from reconciler.host.state import State
 from reconciler.host.tensor_overrider import ask_tensor_overrider
-from reconciler.kinds.placement.document import file_name, parse
 from reconciler.kinds.placement.figures import Figures, Unread
 from reconciler.kinds.placement.plan import PlacementPlan, settle
 from reconciler.kinds.placement.types import Wish
@@ -77,6 +75,8 @@ def _read(wish: Wish, found: Survey, site: Site) -> Figures | Unread:
         return figures_of(site.places.store, found.versions[wish.unit], site.settings.sources)
     except ModelctlError as error:
         return Unread(error.what)
+    except OSError as error:
+        return Unread(str(error))
 
 
 def foreign_use(found: Survey, site: Site, state: State, gpus: Sequence[Gpu]) -> Mapping[str, Bytes]:
@@ -87,15 +87,10 @@ def foreign_use(found: Survey, site: Site, state: State, gpus: Sequence[Gpu]) ->
     if not gpus:
         return {}
     own = own_use(site, state)
-    placed: dict[str, int] = {}
-    for unit in state.units():
-        record = parse(read_placement(site.overrides_cache / file_name(unit)) or "")
-        for part in record.devices if record else ():
-            placed[part.id] = placed.get(part.id, 0) + part.total
     result = {}
     for gpu in gpus:
         listed = sum(process.used or 0 for process in gpu.processes or () if process.pid in own.pids)
-        others = max(0, gpu.used - (listed or placed.get(gpu.uuid, 0)))
+        others = max(0, gpu.used - (listed or own.placed.get(gpu.uuid, 0)))
         over = max(0, others - found.ground.reserved_vram)
         result[gpu.uuid] = Bytes(-(-over // _STEP) * _STEP)
     return result

@@ -7,7 +7,7 @@ from typing import Any
 from reconciler.core.sizes import format_bytes
 from reconciler.core.types import UnitName
 from reconciler.kinds.placement.document import parse
-from reconciler.kinds.placement.types import Ground, Record, Wish
+from reconciler.kinds.placement.types import DeviceKind, Ground, Record, Wish
 
 _KEPT_STRATEGIES = ("auto", "shares", "fit", "tensor-overrider")
 """`manual` has nothing to keep."""
@@ -50,7 +50,31 @@ def recall(wishes: Sequence[Wish], ground: Ground, texts: Mapping[UnitName, str]
         else:
             stale[wish.unit] = record
             missing[wish.unit] = _difference(record.key, key)
+    for unit in _crowded(wishes, ground, kept):
+        stale[unit] = kept.pop(unit)
+        missing[unit] = "it no longer fits beside the others"
     return Recalled(kept, missing, stale, tuple(warnings))
+
+
+def _crowded(wishes: Sequence[Wish], ground: Ground, kept: Mapping[UnitName, Record]) -> list[UnitName]:
+    """Those that have no room after the ones before them: there is less RAM, or files of two branches met."""
+    left: dict[str, int] = {"ram": max(0, ground.ram - ground.reserved_ram)}
+    for device in ground.devices:
+        reserved = ground.reserved_vram if device.kind is DeviceKind.NVIDIA else 0
+        left[device.id] = device.total - reserved
+    crowded = []
+    for wish in wishes:
+        record = kept.get(wish.unit)
+        if record is None:
+            continue
+        taken: dict[str, int] = {part.id: part.total for part in (*record.devices, record.ram)}
+        if ground.unified:
+            taken["ram"] = record.ram.total + sum(part.total for part in record.devices)
+        if any(size > left[id_] for id_, size in taken.items()):
+            crowded.append(wish.unit)
+        else:
+            left |= {id_: left[id_] - size for id_, size in taken.items()}
+    return crowded
 
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -10,7 +10,6 @@ from reconciler.core.types import Bytes, ModelId, ProfileName, Sha256, UnitName
 
 GENERATOR = 1
 """Raised when the same wish would be placed otherwise than before; kept placements are then made anew."""
-GIB = 1024**3
 
 
 class DeviceKind(StrEnum):
@@ -75,9 +74,10 @@ class Wish:
     """Why it cannot be placed whatever the machine has, and the mending edit."""
 
     def key(self, ground: Ground) -> dict[str, Any]:
-        """Everything that the placement was made from; equal keys, equal placements.
+        """Everything that the placement was made from, but for RAM.
 
-        RAM in whole GiB: kernels differ by some MiB in how much of it they call theirs.
+        How much of that there is depends on the kernel and on who asks (control groups), so whether a
+        placement still fits into it is looked at each time instead.
         """
         return {
             "generator": GENERATOR,
@@ -91,7 +91,6 @@ class Wish:
             "flags": dict(self.flags),
             "devices": [{"id": device.id, "total": device.total} for device in ground.devices],
             "bandwidths": [round(device.bandwidth / 1e9) for device in ground.devices],
-            "ram_gib": ground.ram // GIB,
             "reserve": {"ram": ground.reserved_ram, "vram": ground.reserved_vram},
         }
 

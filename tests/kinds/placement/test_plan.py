@@ -68,6 +68,15 @@ def test_some_more_ram_than_before_is_no_reason(figures: GetFigures) -> None:
     assert not recall([wish("a")], larger, files).missing
 
 
+def test_what_no_longer_fits_into_the_ram_is_looked_at_anew(figures: GetFigures) -> None:
+    bare = replace(GROUND, devices=())
+    wanted = {wish("a"): figures("qwen3-4b"), wish("b"): figures("llama-3.1-8b")}
+    files = written(place(wanted, ground=bare))
+    plan = place(wanted, files, replace(bare, ram=Bytes(12 * GIB)))
+    assert plan.layouts[wish("a").unit].blocked is None
+    assert plan.layouts[wish("b").unit].blocked is not None
+
+
 @pytest.mark.parametrize(
     "damage", [lambda text: text.replace('"none"', '"row"'), lambda _: "", lambda _: "[]"]
 )
