@@ -79,7 +79,11 @@ def _remote(
 ) -> RangeFile:
     if isinstance(source, WebSource):
         return RangeFile(client, source.url)
-    found = resolve(client, network.hub, source, revision)
+    asking = network.new_client()
+    try:
+        found = resolve(asking, network.hub, source, revision)
+    finally:
+        asking.close()
     return RangeFile(client, found.url, network.hub.token)
 
 

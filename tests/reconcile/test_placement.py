@@ -1,0 +1,74 @@
+"""Placements joined to the flow: headers from wherever they are, and what a plan says of them."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reconciler.core.errors import SourceError
+from reconciler.demo.tiny_model import tiny_model
+from reconciler.kinds.artifact.layout import WantedVersion, wanted_version
+from reconciler.reconcile.headers import figures_of, hub_address
+from reconciler.spec.load import load
+from reconciler.spec.settings import Sources
+from tests.support.hub import Hub
+
+MODEL = tiny_model("I am far away.", layers=4)
+SPEC = """\
+models:
+  - id: m
+    current_version: v1
+    versions: [{{version_id: v1, gguf_url: "{url}", revision: {revision}, sha256: {sha256}}}]
+    profiles: {{cpu_only: {{}}}}
+"""
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    with Hub() as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+        monkeypatch.setenv("HF_TOKEN", "")
+        monkeypatch.setenv("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")
+        figures_of.cache_clear()
+        yield hub
+
+
+def version(url: str, revision: str = "null", content: bytes = MODEL) -> WantedVersion:
+    spec = load(
+        {"m.yaml": SPEC.format(url=url, revision=revision, sha256=hashlib.sha256(content).hexdigest())}
+    )
+    return wanted_version(spec.models[0], spec.models[0].current)
+
+
+def test_the_header_of_what_is_not_pulled_yet_is_read_from_the_hub(hub: Hub, tmp_path: Path) -> None:
+    padded = MODEL + bytes(20 * 1024 * 1024)
+    revision = hub.add("org/repo", "m.gguf", padded)
+    wanted = version("hf://org/repo/m.gguf", revision, padded)
+    found = figures_of(str(tmp_path), wanted, Sources())
+    assert len(found.model.architecture.layers) == 4
+    asked = len(hub.requests)
+    assert figures_of(str(tmp_path), wanted, Sources()) is found
+    assert len(hub.requests) == asked
+    assert hub.sent < len(padded) / 4
+
+
+def test_without_the_network_the_reason_is_told(hub: Hub, tmp_path: Path) -> None:
+    revision = hub.add("org/repo", "m.gguf", MODEL)
+    with pytest.raises(SourceError, match="network is off"):
+        figures_of(str(tmp_path), version("hf://org/repo/m.gguf", revision), Sources(offline=True))
+
+
+def test_a_file_of_the_users_is_read_where_it_lies(tmp_path: Path) -> None:
+    path = tmp_path / "m.gguf"
+    path.write_bytes(MODEL)
+    found = figures_of(str(tmp_path / "store"), version(f"file://{path}"), Sources())
+    assert found.model.slots == 5
+
+
+def test_the_external_tool_gets_the_address_on_the_hub(hub: Hub) -> None:
+    revision = hub.add("org/repo", "m.gguf", MODEL)
+    address = hub_address(version("hf://org/repo/m.gguf", revision))
+    assert address == f"{hub.endpoint}/org/repo/resolve/{revision}/m.gguf"
+    with pytest.raises(SourceError, match="not on the hub"):
+        hub_address(version("https://example.org/m.gguf"))
