@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from reconciler.core.errors import SourceError
 from reconciler.gguf.reader import Part
 from reconciler.gguf.window import ReadAt
 from reconciler.host.artifacts.hub import resolve
+from reconciler.host.artifacts.limits import DEFAULT_LIMITS
 from reconciler.host.artifacts.network import Network, network_from
 from reconciler.host.artifacts.sources import FileSource, HubSource, OllamaSource, WebSource, parse_source
 from reconciler.host.artifacts.store import Store, StoreView
@@ -23,6 +25,8 @@ from reconciler.kinds.placement.observe import read_figures
 from reconciler.spec.settings import Sources
 
 _KEPT = 256
+_PATIENCE = replace(DEFAULT_LIMITS, connect_seconds=5.0, answer_seconds=10.0)
+"""A plan waits less for a header than a pull for a file."""
 
 
 @lru_cache(maxsize=_KEPT)
@@ -32,7 +36,9 @@ def figures_of(store: str, version: WantedVersion, sources: Sources) -> Figures:
     Remembered for the life of this process: an apply plans twice, a watcher again and again, and the bytes
     behind a hash never change. ModelctlError where a header cannot be had or is none.
     """
-    network = network_from(os.environ, allow_private=sources.allow_private, offline=sources.offline)
+    network = network_from(
+        os.environ, allow_private=sources.allow_private, offline=sources.offline, limits=_PATIENCE
+    )
     with ExitStack() as opened:
         view = Store(Path(store)).look()
         parts: dict[tuple[str | int, ...], list[Part]] = {}

@@ -9,6 +9,7 @@ from dataclasses import replace
 from reconciler.core.errors import ModelctlError
 from reconciler.core.gpu import Gpu
 from reconciler.core.types import Bytes, UnitName
+from reconciler.host.artifacts.errors import TransientError
 from reconciler.host.state import State
 from reconciler.host.tensor_overrider import ask_tensor_overrider
 from reconciler.kinds.placement.figures import Figures, Unread
@@ -19,6 +20,7 @@ from reconciler.reconcile.headers import figures_of, hub_address
 from reconciler.reconcile.learning import learned
 from reconciler.reconcile.placement import Survey
 from reconciler.reconcile.site import Site
+from reconciler.spec.settings import Sources
 
 _STEP = 256 * 1024**2
 """What others hold of a GPU is reckoned in such steps, so that a plan made twice comes out the same."""
@@ -57,7 +59,17 @@ def _answers(
 def _figures(
     wishes: Iterable[Wish], found: Survey, site: Site, state: State
 ) -> dict[UnitName, Figures | Unread]:
-    return {wish.unit: _corrected(wish, found, _read(wish, found, site), state) for wish in wishes}
+    """Of each wish; once a server does not answer, no other header is waited for."""
+    sources = site.settings.sources
+    figures: dict[UnitName, Figures | Unread] = {}
+    for wish in wishes:
+        try:
+            read = _read(wish, found, site, sources)
+        except TransientError as error:
+            read = Unread(error.what)
+            sources = sources.model_copy(update={"offline": True})
+        figures[wish.unit] = _corrected(wish, found, read, state)
+    return figures
 
 
 def _corrected(wish: Wish, found: Survey, figures: Figures | Unread, state: State) -> Figures | Unread:
@@ -68,11 +80,14 @@ def _corrected(wish: Wish, found: Survey, figures: Figures | Unread, state: Stat
     return replace(figures, excess=known.excess)
 
 
-def _read(wish: Wish, found: Survey, site: Site) -> Figures | Unread:
+def _read(wish: Wish, found: Survey, site: Site, sources: Sources) -> Figures | Unread:
+    """TransientError where a server does not answer."""
     if not wish.artifacts:
         return Unread("its version is not resolved", worth_saying=False)
     try:
-        return figures_of(site.places.store, found.versions[wish.unit], site.settings.sources)
+        return figures_of(site.places.store, found.versions[wish.unit], sources)
+    except TransientError:
+        raise
     except ModelctlError as error:
         return Unread(error.what)
     except OSError as error:

@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 from reconciler.core.errors import SourceError
+from reconciler.core.operations import Verb
 from reconciler.demo.tiny_model import tiny_model
 from reconciler.kinds.artifact.layout import WantedVersion, wanted_version
+from reconciler.reconcile import session
 from reconciler.reconcile.headers import figures_of, hub_address
+from reconciler.reconcile.plan import Request
 from reconciler.spec.load import load
 from reconciler.spec.settings import Sources
 from tests.support.hub import Hub
@@ -57,6 +60,31 @@ def test_without_the_network_the_reason_is_told(hub: Hub, tmp_path: Path) -> Non
     revision = hub.add("org/repo", "m.gguf", MODEL)
     with pytest.raises(SourceError, match="network is off"):
         figures_of(str(tmp_path), version("hf://org/repo/m.gguf", revision), Sources(offline=True))
+
+
+def test_a_server_that_is_away_is_waited_for_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    spec = tmp_path / "spec"
+    spec.mkdir()
+    revision = "a" * 40
+    entries = [
+        SPEC.format(url=f"hf://org/repo/{name}.gguf", revision=revision, sha256=f"{number:064}")
+        .removeprefix("models:\n")
+        .replace("id: m", f"id: {name}")
+        for number, name in enumerate(("one", "two"))
+    ]
+    (spec / "m.yaml").write_text(
+        "settings: {supervisor: supervisord, engine: embedded}\nmodels:\n" + "".join(entries)
+    )
+    monkeypatch.setenv("MODELCTL_STORE", str(tmp_path / "store"))
+    source = session.read_source(spec)
+    site = session.open_source(source)
+    with site.state() as state:
+        plan = session.plan(source, site, state, Request())
+    away, off = (warning for warning in plan.warnings if "without knowing" in warning)
+    assert "127.0.0.1" in away
+    assert "network is off" in off
+    assert [operation.verb for operation in plan.operations][:2] == [Verb.PULL, Verb.PULL]
 
 
 def test_a_file_of_the_users_is_read_where_it_lies(tmp_path: Path) -> None:
