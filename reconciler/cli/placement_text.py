@@ -61,7 +61,7 @@ def _row(runtime: dict[str, Any], devices: list[dict[str, Any]]) -> tuple[str, .
 
 def _state(runtime: dict[str, Any]) -> str:
     if runtime["reason"]:
-        return paint("does not fit", Style.BAD)
+        return paint("refused", Style.BAD)
     if not runtime["placed"]:
         return "not reckoned"
     return "kept" if runtime["kept"] else "new"
