@@ -173,9 +173,19 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
             hint="upgrade modelctl, or point MODELCTL_STORE at another folder",
         )
     connection.execute("PRAGMA journal_mode = WAL")
-    for number, script in enumerate(_MIGRATIONS[version:], start=version + 1):
-        # One transaction with the number in it: a kill in between leaves the step undone, not half done.
-        connection.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
+    # All steps in one transaction, and the number looked at again inside it: a kill leaves them undone, and
+    # of several processes that open a new database together one makes it.
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        for script in _MIGRATIONS[version:]:
+            for statement in script.split(";"):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
 
 
 def _unit(data: dict[str, object]) -> OwnedUnit:

@@ -4,6 +4,7 @@ import json
 import queue
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 
 from reconciler.core.events import Event, EventType
 from reconciler.host.hook_process import run_hook
@@ -25,6 +26,7 @@ class HookRunner:
         self._seen = records.newest_event()
         self._dropped = 0
         self._worker: threading.Thread | None = None
+        self._closed = threading.Event()
 
     def dispatch(self, hooks: Sequence[Hook]) -> None:
         """Hand over every event since the last call, whoever wrote it. Never waits."""
@@ -38,15 +40,13 @@ class HookRunner:
                 if event.type in hook.on and event.type is not EventType.HOOK_FAILED:
                     self._put(hook, event)
 
-    def close(self) -> None:
-        """Let what waits end, for a few seconds."""
-        if self._worker is None:
-            return
-        try:
-            self._queue.put(None, timeout=_LAST_SECONDS)
-        except queue.Full:
-            return
-        self._worker.join(_LAST_SECONDS)
+    def close(self, seconds: float = _LAST_SECONDS) -> None:
+        """Let what waits end, for so long; what then still runs is left to its own end, and says nothing."""
+        if self._worker is not None:
+            with suppress(queue.Full):
+                self._queue.put(None, timeout=seconds)
+                self._worker.join(seconds)
+        self._closed.set()
 
     def _put(self, hook: Hook, event: Event) -> None:
         if self._worker is None:
@@ -62,7 +62,7 @@ class HookRunner:
                 self._fail(hook, f"{self._dropped} runs dropped: hooks are slower than events come")
 
     def _work(self) -> None:
-        while (item := self._queue.get()) is not None:
+        while not self._closed.is_set() and (item := self._queue.get()) is not None:
             hook, event = item
             said = json.dumps(event.document(), ensure_ascii=False)
             problem = run_hook(hook.run, said + "\n", hook.timeout, {"MODELCTL_EVENT": event.type.value})
@@ -70,4 +70,5 @@ class HookRunner:
                 self._fail(hook, problem)
 
     def _fail(self, hook: Hook, problem: str) -> None:
-        self._records.write(EventType.HOOK_FAILED, hook.run[0], problem)
+        if not self._closed.is_set():  # the database goes with the watcher
+            self._records.write(EventType.HOOK_FAILED, hook.run[0], problem)
