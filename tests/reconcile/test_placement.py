@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -62,9 +63,16 @@ def test_without_the_network_the_reason_is_told(hub: Hub, tmp_path: Path) -> Non
         figures_of(str(tmp_path), version("hf://org/repo/m.gguf", revision), Sources(offline=True))
 
 
-def test_a_server_that_is_away_is_waited_for_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A supervisor's socket lies below it, and pytest's own folders are too deep for one."""
+    with TemporaryDirectory(prefix="mctl-") as folder:
+        yield Path(folder)
+
+
+def test_a_server_that_is_away_is_waited_for_once(monkeypatch: pytest.MonkeyPatch, short_path: Path) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    spec = tmp_path / "spec"
+    spec = short_path / "spec"
     spec.mkdir()
     revision = "a" * 40
     entries = [
@@ -76,7 +84,7 @@ def test_a_server_that_is_away_is_waited_for_once(monkeypatch: pytest.MonkeyPatc
     (spec / "m.yaml").write_text(
         "settings: {supervisor: supervisord, engine: embedded}\nmodels:\n" + "".join(entries)
     )
-    monkeypatch.setenv("MODELCTL_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("MODELCTL_STORE", str(short_path / "store"))
     source = session.read_source(spec)
     site = session.open_source(source)
     with site.state() as state:
