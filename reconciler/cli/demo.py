@@ -6,6 +6,7 @@ import os
 import shlex
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 from collections.abc import Sequence
@@ -78,11 +79,12 @@ def _story(output: Output, workspace: "Workspace") -> None:
 
 def _wait(output: Output, workspace: "Workspace") -> None:
     port = next(iter(workspace.ports.values()))
+    program = "modelctl" if shutil.which("modelctl") else shlex.quote(str(Path(sys.argv[0]).absolute()))
     output.raw(
         f"\nIt stays up until Ctrl-C. In another terminal:\n"
         f"  export MODELCTL_SPEC={shlex.quote(str(workspace.spec))}"
         f" MODELCTL_STORE={shlex.quote(str(workspace.store))}\n"
-        f"  modelctl status\n"
+        f"  {program} status\n"
         f"  curl http://127.0.0.1:{port}/v1/chat/completions"
         """ -d '{"messages":[{"role":"user","content":"Who are you?"}]}'"""
     )
