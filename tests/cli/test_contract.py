@@ -3,25 +3,20 @@
 import json
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 
-from reconciler.host.supervisors.supervisord import SupervisordSupervisor
+from tests.support.staging import staged
 from tests.support.workspace import MODELCTL, Workspace, chat
 
 
 @pytest.fixture
 def workspace() -> Iterator[Workspace]:
-    with TemporaryDirectory(prefix="mctl-", ignore_cleanup_errors=True) as folder:
-        made = Workspace(Path(folder))
+    with staged("supervisord") as stage:
+        made = stage.workspace
         made.add("a")
         made.write()
-        try:
-            yield made
-        finally:
-            SupervisordSupervisor(made.store / "state" / "supervisord").shut_down()
+        yield made
 
 
 def test_a_mistyped_command_is_bad_usage_with_the_nearest_one(workspace: Workspace) -> None:

@@ -201,3 +201,18 @@ def test_the_official_client_is_served(workspace: Workspace) -> None:
         model="a", messages=[{"role": "user", "content": "Who are you?"}], stream=True
     )
     assert "".join(chunk.choices[0].delta.content or "" for chunk in stream) == "I am a, version 1."
+
+
+def test_a_unit_of_somebody_else_is_left_alone(workspace: Workspace) -> None:
+    workspace.add("a")
+    workspace.add("b")
+    workspace.write()
+    units = workspace.store / "state" / "supervisord" / "conf.d"
+    units.mkdir(parents=True)
+    theirs = "[program:llama@a-cpu_only]\ncommand=/bin/sleep 1000\n"
+    (units / "llama@a-cpu_only.conf").write_text(theirs)
+    done = workspace.run("apply", "--yes", "--prune")
+    assert done.returncode == 4
+    assert "belongs to somebody else" in done.stdout
+    assert (units / "llama@a-cpu_only.conf").read_text() == theirs
+    assert list(workspace.runtimes()) == ["b"]

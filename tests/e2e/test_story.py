@@ -2,14 +2,12 @@
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from reconciler.core.types import UnitName
-from tests.support.staging import Stage, staged
-from tests.support.systemd import PrivateManager, private_manager
+from tests.support.staging import Stage
 from tests.support.waiting import wait_until
 from tests.support.watching import events, reasons, watching
 from tests.support.workspace import Workspace, chat
@@ -17,19 +15,6 @@ from tests.support.workspace import Workspace, chat
 pytestmark = pytest.mark.slow
 
 UNIT = UnitName("llama@a-cpu_only")
-
-
-@pytest.fixture(scope="module")
-def manager() -> Iterator[PrivateManager]:
-    with private_manager() as found:
-        yield found
-
-
-@pytest.fixture(params=["supervisord", "systemd-user"])
-def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
-    manager = request.getfixturevalue("manager") if request.param == "systemd-user" else None
-    with staged(request.param, manager) as made:
-        yield made
 
 
 def test_a_machine_follows_its_commits(stage: Stage) -> None:

@@ -2,32 +2,17 @@
 
 import os
 import signal
-from collections.abc import Iterator
 
 import pytest
 
 from reconciler.core.types import UnitName
-from tests.support.staging import Stage, staged
-from tests.support.systemd import PrivateManager, private_manager
+from tests.support.staging import Stage
 from tests.support.waiting import wait_until
 from tests.support.workspace import chat
 
 pytestmark = pytest.mark.slow
 
 UNIT = UnitName("modelctl-watch")
-
-
-@pytest.fixture(scope="module")
-def manager() -> Iterator[PrivateManager]:
-    with private_manager() as found:
-        yield found
-
-
-@pytest.fixture(params=["supervisord", "systemd-user"])
-def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
-    manager = request.getfixturevalue("manager") if request.param == "systemd-user" else None
-    with staged(request.param, manager) as made:
-        yield made
 
 
 def test_it_installs_itself_survives_a_kill_and_goes_again(stage: Stage) -> None:

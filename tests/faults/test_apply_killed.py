@@ -5,12 +5,10 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 
-from reconciler.host.supervisors.supervisord import SupervisordSupervisor
+from tests.support.staging import staged
 from tests.support.workspace import MODELCTL, Workspace, chat
 
 pytestmark = pytest.mark.slow
@@ -19,16 +17,13 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def workspace() -> Iterator[Workspace]:
     """Two models that answer, and a change of the first that was not applied yet."""
-    with TemporaryDirectory(prefix="mctl-", ignore_cleanup_errors=True) as folder:
-        made = Workspace(Path(folder))
+    with staged("supervisord") as stage:
+        made = stage.workspace
         made.add("a")
         made.add("b")
-        try:
-            made.up()
-            made.edit("a", "context_tokens: 512", "context_tokens: 1024")
-            yield made
-        finally:
-            SupervisordSupervisor(made.store / "state" / "supervisord").shut_down()
+        made.up()
+        made.edit("a", "context_tokens: 512", "context_tokens: 1024")
+        yield made
 
 
 @pytest.mark.parametrize("step", range(7))

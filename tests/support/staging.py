@@ -1,5 +1,6 @@
 """A workspace under each supervisor that can run here."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 from reconciler.core.types import UnitName
 from reconciler.host.supervisors.supervisord import SupervisordSupervisor
+from tests.support.pm2 import pm2_bin
 from tests.support.systemd import PrivateManager
 from tests.support.workspace import Workspace
 
@@ -43,23 +45,39 @@ class Stage:
 
 
 @contextmanager
-def staged(supervisor: str, manager: PrivateManager | None) -> Iterator[Stage]:
-    """Everything that it ran is gone at the end. `manager` for `systemd-user`, None for `supervisord`."""
+def staged(supervisor: str, manager: PrivateManager | None = None) -> Iterator[Stage]:
+    """Everything that it ran is gone at the end. `manager` is for `systemd-user` only."""
     with TemporaryDirectory(prefix="mctl-", ignore_cleanup_errors=True) as folder:
         workspace = Workspace(Path(folder), supervisor=supervisor)
-        if manager is None:
+        if supervisor == "systemd-user":
+            assert manager is not None
+            yield from _on_systemd(workspace, manager)
+        elif supervisor == "pm2":
+            yield from _on_pm2(workspace)
+        else:
             daemon = SupervisordSupervisor(workspace.store / "state" / "supervisord")
             try:
                 yield Stage(workspace, daemon.unit_path(UnitName("x")).parent, None)
             finally:
                 daemon.shut_down()
-            return
-        workspace.environment.update(manager.environment)
-        stage = Stage(workspace, manager.unit_directory, manager)
-        try:
-            yield stage
-        finally:
-            for file in sorted(manager.unit_directory.glob("*.service"), reverse=True):
-                stage.control("stop", UnitName(file.stem))
-                stage.control("disable", UnitName(file.stem))
-                file.unlink(missing_ok=True)
+
+
+def _on_systemd(workspace: Workspace, manager: PrivateManager) -> Iterator[Stage]:
+    workspace.environment.update(manager.environment)
+    stage = Stage(workspace, manager.unit_directory, manager)
+    try:
+        yield stage
+    finally:
+        for file in sorted(manager.unit_directory.glob("*.service"), reverse=True):
+            stage.control("stop", UnitName(file.stem))
+            stage.control("disable", UnitName(file.stem))
+            file.unlink(missing_ok=True)
+
+
+def _on_pm2(workspace: Workspace) -> Iterator[Stage]:
+    workspace.environment["PATH"] = f"{pm2_bin()}{os.pathsep}{os.environ['PATH']}"
+    workspace.environment["PM2_HOME"] = str(workspace.root / "pm2")
+    try:
+        yield Stage(workspace, workspace.store / "state" / "pm2", None)
+    finally:
+        subprocess.run(("pm2", "kill"), env=workspace.env(), capture_output=True, check=False)
