@@ -78,7 +78,6 @@ class Architecture:
     experts: int
     experts_used: int
     state: State
-    causal: bool
 
     @property
     def latent(self) -> bool:
@@ -119,10 +118,6 @@ class _Keys:
     def array(self, key: str) -> tuple[object, ...] | None:
         value = self._metadata.get(f"{self.name}.{key}")
         return value if isinstance(value, tuple) else None
-
-    def flag(self, key: str, *, default: bool) -> bool:
-        value = self._metadata.get(f"{self.name}.{key}", default)
-        return bool(value)
 
 
 def read_architecture(header: GgufHeader) -> Architecture:
@@ -176,7 +171,6 @@ def read_architecture(header: GgufHeader) -> Architecture:
         experts=experts,
         experts_used=min(keys.number("expert_used_count"), experts),
         state=_state(keys, width, max(heads)) if any(recurrent) else State(),
-        causal=keys.flag("attention.causal", default=True),
     )
 
 

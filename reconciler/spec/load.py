@@ -4,9 +4,8 @@ from collections.abc import Mapping
 
 from pydantic import ValidationError
 
-from reconciler.core.errors import Location, SpecError
+from reconciler.core.errors import SpecError
 from reconciler.spec.check import check
-from reconciler.spec.faults import Path
 from reconciler.spec.merge import Merged, merge
 from reconciler.spec.model import Spec
 from reconciler.spec.syntax import Document, parse
@@ -33,17 +32,6 @@ def load(texts: Mapping[str, str]) -> Spec:
     from reconciler.spec.places import as_one, located  # noqa: PLC0415 - only errors need positions
 
     raise as_one(located(merged, faults))
-
-
-def locate(texts: Mapping[str, str], path: Path, *, at_key: bool = False) -> Location | None:
-    """Where the spec says what stands at `path`, such as `("models", 3, "flags", "ngl")`, for later errors.
-
-    Where nothing stands there, the place of what should hold it; None for a spec without files.
-    """
-    from reconciler.spec.places import Places  # noqa: PLC0415 - only errors need positions
-
-    origin = _read(texts).origin(path)
-    return None if origin is None else Places([origin]).location(*origin, at_key=at_key)
 
 
 def _read(texts: Mapping[str, str]) -> Merged:

@@ -11,6 +11,7 @@ import pytest
 from reconciler.core.gpu import GpuSurvey, GpuTrouble
 from reconciler.host import nvml
 from tests.support.nvml.standin import GIB, RTX_3060, RTX_5080, FakeGpu, FakeGpus, FakeProcess
+from tests.support.waiting import wait_until
 
 MACHINE_CALLS = ("nvmlInitWithFlags", "nvmlDeviceGetCount")
 IDENTITY_CALLS = ("nvmlDeviceGetHandleByIndex", "nvmlDeviceGetUUID")
@@ -208,10 +209,7 @@ def test_a_driver_that_hangs_is_left_behind_and_seen_again_when_it_is_back(gpus:
     assert nvml.survey(timeout=60.0).conditions[0].trouble is GpuTrouble.TIMEOUT
     assert time.monotonic() - begun < 30, "a survey beside a hanging one answers at once"
     gpus.mend()
-    deadline = time.monotonic() + 10
-    while not nvml.survey().gpus and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert len(nvml.survey().gpus) == 3
+    wait_until(lambda: len(nvml.survey().gpus) == 3, what="all three cards")
 
 
 def test_the_binding_finds_the_library_by_its_name(tmp_path: Path) -> None:

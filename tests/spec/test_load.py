@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconciler.spec.load import load, locate
+from reconciler.spec.load import load
 
 WHOLE = """\
 settings:
@@ -135,11 +135,3 @@ def test_places_count_characters_whatever_the_line_ends_and_the_mark(faults):
     text = "# größer\r\nmodels:\r\n  - {display_name: 'ÄÖ😀', ▶idd: x}\r\n"
     places = [where for where, what, _ in faults("\ufeff" + text.replace("▶", "")) if "unknown" in what]
     assert places == [marked("spec.yaml", text)]
-
-
-def test_a_place_can_be_asked_for_later(model):
-    texts = {"a.yaml": model("a"), "b.yaml": "\n" + model("b") + "settings: {engine: x}\n"}
-    assert str(locate(texts, ("models", 1, "versions", 0, "gguf_url"))) == "b.yaml:7:19"
-    assert str(locate(texts, ("models", 1, "flags", "ngl"))) == "b.yaml:3:5"
-    assert str(locate(texts, ("settings", "engine"), at_key=True)) == "b.yaml:9:12"
-    assert locate({}, ("models",)) is None
