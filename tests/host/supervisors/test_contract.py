@@ -115,9 +115,8 @@ def test_a_killed_process_comes_back_and_is_counted(box: Box) -> None:
     pid = box.pid(name)
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: box.status(name).pid not in {None, pid}, what="a new process")
-    status = box.status(name)
-    assert status.state is UnitState.RUNNING
-    assert status.restarts == 1
+    box.wait_for(name, UnitState.RUNNING)
+    assert box.status(name).restarts == 1
 
 
 def test_a_process_that_ends_by_itself_comes_back(box: Box) -> None:
