@@ -41,6 +41,14 @@ class Places:
         return f"{self.state}/logs"
 
     @property
+    def gateway_snapshot(self) -> str:
+        return f"{self.state}/gateway.json"
+
+    @property
+    def gateway_control(self) -> str:
+        return f"{self.sockets}/gateway.sock"
+
+    @property
     def engine_cache(self) -> str:
         return f"{self.state}/engines.json"
 

@@ -1,0 +1,1 @@
+"""What a client calls: ports that stay while the runtimes behind them change."""

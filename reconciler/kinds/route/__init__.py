@@ -1,0 +1,1 @@
+"""Routes: which runtime the gateway sends a model's requests to."""
