@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 from reconciler.core.endpoint import Endpoint, SocketEndpoint
 from reconciler.core.errors import UnhealthyError
+from reconciler.host.socket_http import SocketConnection
 
 _FIRST_POLL_SECONDS, _LAST_POLL_SECONDS = 0.010, 0.025
 _SLOWER_AFTER_SECONDS = 1.0
@@ -203,18 +203,5 @@ def _ask(
 
 def _connection(endpoint: Endpoint, timeout: float) -> http.client.HTTPConnection:
     if isinstance(endpoint, SocketEndpoint):
-        return _SocketConnection(endpoint.path, timeout)
+        return SocketConnection(endpoint.path, timeout)
     return http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=timeout)
-
-
-class _SocketConnection(http.client.HTTPConnection):
-    """HTTP over a UNIX socket."""
-
-    def __init__(self, path: str, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)

@@ -1,21 +1,11 @@
 """XML-RPC over a UNIX socket, as supervisord speaks it."""
 
 import http.client
-import socket
 import xmlrpc.client
 from pathlib import Path
 from typing import Any
 
-
-class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: Path, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
+from reconciler.host.socket_http import SocketConnection
 
 
 class _Transport(xmlrpc.client.Transport):
@@ -25,7 +15,7 @@ class _Transport(xmlrpc.client.Transport):
         self._timeout = timeout
 
     def make_connection(self, host: object) -> http.client.HTTPConnection:  # noqa: ARG002 - the socket is the host
-        return _Connection(self._path, self._timeout)
+        return SocketConnection(str(self._path), self._timeout)
 
 
 def call(path: Path, method: str, *arguments: Any, timeout: float) -> Any:
