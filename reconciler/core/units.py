@@ -50,12 +50,18 @@ class UnitDefinition:
     user: str | None = None
     """Whom the process runs as where the supervisor runs as root (systemd in system scope, launchd daemons).
     None: whoever runs the supervisor."""
+    peers: tuple[str, ...] = ()
+    """`host:port` of the servers elsewhere that it talks to (RPC devices). Where the supervisor filters
+    addresses, these are let through."""
 
     @property
     def config_hash(self) -> str:
+        """What came later counts only where it says something: units of earlier releases keep their hash."""
         fields = asdict(self)
         if self.user is None:
             del fields["user"]
+        if not self.peers:
+            del fields["peers"]
         return config_hash(fields)
 
 

@@ -32,8 +32,11 @@ def _analyze(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("kind", [SupervisorKind.SYSTEMD, SupervisorKind.SYSTEMD_USER])
 def test_no_rendered_unit_gets_a_word_of_complaint(kind: SupervisorKind, tmp_path: Path) -> None:
     files: list[str] = []
-    varied = itertools.product(GpuAccess, (True, False), ("root", None), (None, "/tmp/x.log"), (None, 2**30))
-    for number, (gpu, loopback, user, log_path, memory_limit) in enumerate(varied):
+    peers = ((), ("192.168.7.2:50052", "[fd00::7]:50052", "127.0.0.1:50053"), ("box.example:50052",))
+    varied = itertools.product(
+        GpuAccess, (True, False), ("root", None), (None, "/tmp/x.log"), (None, 2**30), peers
+    )
+    for number, (gpu, loopback, user, log_path, memory_limit, talks_to) in enumerate(varied):
         path = tmp_path / f"llama@m.{number}-max.service"
         text = rendered(
             kind,
@@ -45,6 +48,7 @@ def test_no_rendered_unit_gets_a_word_of_complaint(kind: SupervisorKind, tmp_pat
             memory_limit=memory_limit,
             working_directory="/tmp",
             write_paths=("/srv/a b", "/srv/100%"),
+            peers=talks_to,
         )
         path.write_text(text, encoding="utf-8")
         files.append(str(path))
@@ -77,7 +81,20 @@ def test_a_system_unit_is_hardly_exposed(
 ) -> None:
     path = tmp_path / "llama@m-max.service"
     path.write_text(rendered(SupervisorKind.SYSTEMD, loopback=loopback, gpu=gpu), encoding="utf-8")
-    done = _analyze("security", "--offline=true", "--no-pager", str(path), folder=tmp_path)
+    assert _exposure(path) <= worst
+
+
+@pytest.mark.parametrize(("peer", "worst"), [("192.168.7.2:50052", 1.4), ("box.example:50052", 1.5)])
+def test_a_unit_that_talks_to_another_machine_is_hardly_more_exposed(
+    peer: str, worst: float, tmp_path: Path
+) -> None:
+    path = tmp_path / "llama@m-max.service"
+    path.write_text(rendered(SupervisorKind.SYSTEMD, peers=(peer,)), encoding="utf-8")
+    assert _exposure(path) <= worst
+
+
+def _exposure(unit: Path) -> float:
+    done = _analyze("security", "--offline=true", "--no-pager", str(unit), folder=unit.parent)
     level = re.search(r"Overall exposure level.*: ([0-9.]+)", done.stdout)
     assert level is not None, done.stderr
-    assert float(level[1]) <= worst
+    return float(level[1])
