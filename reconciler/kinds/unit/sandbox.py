@@ -29,8 +29,8 @@ class Sandbox:
     network: bool
     """Whether it needs more than UNIX sockets."""
     addresses: tuple[str, ...] | None
-    """All that it may talk to, for IPAddressAllow=. None: a peer is known by name only. The engine asks a name
-    server, which is no peer, what the name stands for: nobody can be shut out."""
+    """All that it may talk to, for IPAddressAllow=. None: a peer is known by name only: the engine asks a
+    name server, which is no peer, what the name stands for, and nobody can be shut out."""
 
 
 def of(definition: UnitDefinition) -> Sandbox:
