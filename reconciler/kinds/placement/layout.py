@@ -1,8 +1,10 @@
 """From a split to what an engine is told: flags, visible GPUs, peers. Pure."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from reconciler.core.types import Bytes
 from reconciler.kinds.placement.types import Device, DeviceKind, Ground, Layout, Record, Wish
 
 if TYPE_CHECKING:
@@ -30,8 +32,16 @@ def of_record(record: Record, wish: Wish, ground: Ground) -> Layout:
     if wish.strategy == "fit" and ground.devices:
         return _fitting(ground)
     if wish.strategy == "tensor-overrider":
-        return _everything(ground, record.flags)
-    return Layout(record.flags, visible=_visible(used), peers=_peers(used))
+        return replace(_everything(ground, record.flags), takes=_takes(record, ground))
+    return Layout(record.flags, visible=_visible(used), peers=_peers(used), takes=_takes(record, ground))
+
+
+def _takes(record: Record, ground: Ground) -> dict[str, Bytes]:
+    """By device and of RAM; a unified GPU has no memory of its own."""
+    devices = {part.id: part.total for part in record.devices}
+    if ground.unified:
+        return {"ram": Bytes(record.ram.total + sum(devices.values()))}
+    return {**devices, "ram": record.ram.total}
 
 
 def without_header(wish: Wish, ground: Ground, blocked: tuple[str, str | None] | None = None) -> Layout:

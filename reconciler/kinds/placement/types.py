@@ -141,6 +141,8 @@ class Layout:
     """UUIDs of the NVIDIA GPUs that the engine may see, in order."""
     peers: tuple[str, ...] = ()
     """Addresses of RPC servers that it talks to."""
+    takes: Mapping[str, Bytes] = field(default_factory=dict)
+    """What it takes by device, and of `ram`; empty where that is not known."""
     blocked: tuple[str, str | None] | None = None
     """Why it cannot be served, and what would help."""
 
