@@ -5,6 +5,7 @@ from pathlib import Path
 
 from reconciler.core.errors import ModelctlError, Refused, UsageError
 from reconciler.core.plan import Revision
+from reconciler.host.git_files import yaml_files
 from reconciler.host.process import run
 
 _TIMEOUT_SECONDS = 30.0
@@ -38,7 +39,8 @@ def revision(folder: Path) -> Revision:
 def texts_at(folder: Path, reference: str) -> tuple[Revision, Mapping[str, str]]:
     """The YAML files of `folder` as they stand in commit `reference`: path for messages → text.
 
-    Raises UsageError when the reference or the folder does not exist there.
+    Raises UsageError when the reference or the folder does not exist there, SpecError as `read_spec_folder`
+    does.
     """
     git = ("git", "-C", str(folder))
     found = run(
@@ -49,16 +51,10 @@ def texts_at(folder: Path, reference: str) -> tuple[Revision, Mapping[str, str]]
             f"{reference!r} is no commit here", hint=f"`git -C {folder} log --oneline` lists them"
         )
     commit = found.stdout.strip()
-    listing = run((*git, "ls-tree", "-z", "--name-only", commit, "./"), timeout=_TIMEOUT_SECONDS)
-    names = sorted(name for name in listing.stdout.split("\0") if name.endswith((".yaml", ".yml")))
-    if not names:
+    files = yaml_files(folder, commit)
+    if not files:
         raise UsageError(f"commit {commit[:12]} has no YAML files in {folder}", hint="choose another --ref")
-    texts = {
-        f"{folder / name}@{commit[:12]}": run(
-            (*git, "show", f"{commit}:./{name}"), timeout=_TIMEOUT_SECONDS
-        ).stdout
-        for name in names
-    }
+    texts = {f"{folder / name}@{commit[:12]}": text for name, text in files.items()}
     return Revision(commit=commit, dirty=False), texts
 
 
