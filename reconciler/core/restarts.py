@@ -7,8 +7,10 @@ CRASHES = 5
 """So many crashes within WINDOW_SECONDS are a loop: the unit is given up and shows as failed."""
 WINDOW_SECONDS = 600
 """Long, because a big model may take a minute to load and crash only then."""
-DELAY_SECONDS = 2
-"""Pause before a restart; supervisors that can do so wait longer with each further crash."""
+DELAY_MILLISECONDS = 250
+"""Pause before the first restart: an accident costs its clients hardly more than the engine's own start.
+Supervisors that can do so wait longer with each further crash. A loop that ended within seconds because its
+supervisor cannot is tried again by the watcher, later and later."""
 
 LOG_BYTES = 10 * 1024 * 1024
 """A log file is rotated at this size, where there is no journal."""

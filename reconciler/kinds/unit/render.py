@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from reconciler.core.errors import SpecError
-from reconciler.core.restarts import CRASHES, DELAY_SECONDS, LOG_BYTES, LOG_KEEP, WINDOW_SECONDS
+from reconciler.core.restarts import CRASHES, DELAY_MILLISECONDS, LOG_BYTES, LOG_KEEP, WINDOW_SECONDS
 from reconciler.core.units import RenderedUnit, SupervisorKind, UnitDefinition
 from reconciler.kinds.unit import escape, sandbox
 from reconciler.kinds.unit.ownership import Ownership
@@ -50,7 +50,7 @@ def render(
         sandbox=sandbox.of(definition),
         crashes=CRASHES,
         window_seconds=WINDOW_SECONDS,
-        delay_seconds=DELAY_SECONDS,
+        delay_milliseconds=DELAY_MILLISECONDS,
         log_bytes=LOG_BYTES,
         log_keep=LOG_KEEP,
     )

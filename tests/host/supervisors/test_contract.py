@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from reconciler.core.errors import SupervisorError
-from reconciler.core.restarts import DELAY_SECONDS, LOG_BYTES
+from reconciler.core.restarts import DELAY_MILLISECONDS, LOG_BYTES
 from reconciler.core.types import UnitName
 from reconciler.core.units import UnitState
 from tests.support.supervisors import SLEEP, Box
@@ -134,7 +134,7 @@ def test_a_unit_that_someone_stopped_stays_stopped(box: Box) -> None:
     box.by_hand("stop", name)
     wait_until(lambda: not _is_alive(pid), what="the end of the process")
     box.wait_for(name, UnitState.STOPPED)
-    deadline = time.monotonic() + DELAY_SECONDS + 3
+    deadline = time.monotonic() + DELAY_MILLISECONDS / 1000 + 4
     while time.monotonic() < deadline:
         status = box.status(name)
         assert (status.state, status.pid) == (UnitState.STOPPED, None)
