@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 from reconciler.core.errors import StoreError
 from reconciler.core.holdings import HeldBlob, HeldFile, HeldVersion, Holdings, Leftover
@@ -17,6 +18,8 @@ from reconciler.host.artifacts.store import Store
 
 _BLOB = re.compile(r"^sha256-([0-9a-f]{64})$")
 _LEFTOVER = re.compile(r"^\..+\.(new|old)$")
+_LINK = ".link"
+"""Ends the name under which another store's file is hashed before it is taken over."""
 
 
 class _BusyError(Exception):
@@ -42,8 +45,7 @@ def survey(store: Store) -> Holdings:
         for file in _files(store.root, store.blobs)
         if (found := _BLOB.match(Path(file.path).name))
     ]
-    partials = [file for file in _files(store.root, store.partials) if file.path.endswith(".part")]
-    return Holdings(tuple(versions), tuple(blobs), tuple(partials), tuple(leftovers))
+    return Holdings(tuple(versions), tuple(blobs), tuple(_partials(store)), tuple(leftovers))
 
 
 def remove_folder(store: Store, path: str) -> None:
@@ -64,20 +66,35 @@ def remove_blob(store: Store, path: str) -> None:
 
 
 def remove_partial(store: Store, path: str) -> None:
-    """Remove a broken-off download and its notes; one that goes on again by now stays."""
+    """Remove a broken-off download and its notes, or a link that was being taken over; one that goes on
+    again by now stays.
+    """
 
     def give_up() -> None:
         raise _BusyError
 
     with suppress(_BusyError), open_partial(store.partials, Path(path).stem, give_up) as partial:
+        if path.endswith(_LINK):
+            (store.root / path).unlink(missing_ok=True)
+            if partial.remembered() is not None:
+                return  # a download of the same file, which is judged by itself
         partial.discard()
+
+
+def _partials(store: Store) -> Iterator[HeldFile]:
+    yield from (file for file in _files(store.root, store.partials) if file.path.endswith(".part"))
+    # A further name of another program's file, whose bytes may be old: it is the name that stands still.
+    links = _files(store.root, store.partials, aged_by="st_ctime")
+    yield from (file for file in links if file.path.endswith(_LINK))
 
 
 def _folders(folder: Path) -> list[os.DirEntry[str]]:
     return [entry for entry in _entries(folder) if entry.is_dir(follow_symlinks=False)]
 
 
-def _files(root: Path, folder: Path) -> Iterator[HeldFile]:
+def _files(
+    root: Path, folder: Path, *, aged_by: Literal["st_mtime", "st_ctime"] = "st_mtime"
+) -> Iterator[HeldFile]:
     now = time.time()
     for entry in _entries(folder):
         status = entry.stat(follow_symlinks=False)
@@ -88,7 +105,7 @@ def _files(root: Path, folder: Path) -> Iterator[HeldFile]:
                 inode=status.st_ino,
                 links=status.st_nlink,
                 size=Bytes(status.st_size),
-                age_seconds=now - status.st_mtime,
+                age_seconds=now - getattr(status, aged_by),
             )
 
 
