@@ -78,13 +78,13 @@ def _apply(
     *,
     yes: bool,
 ) -> ExitCode:
+    from reconciler.cli.locking import machine_lock  # noqa: PLC0415
     from reconciler.cli.suspending import say_suspended  # noqa: PLC0415
-    from reconciler.host.lock import apply_lock  # noqa: PLC0415
     from reconciler.reconcile import saved, session  # noqa: PLC0415
 
     site = session.open_source(source)
     # The lock comes first: a plan that was made before it could be of a machine that moved.
-    with apply_lock(Path(site.places.lock)), site.state(create=True) as state:
+    with machine_lock(context, site), site.state(create=True) as state:
         plan = session.plan(source, site, state, request)
         if agreed is not None:
             saved.require_same(agreed, plan)

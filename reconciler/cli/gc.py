@@ -30,7 +30,7 @@ def command(context: Context, *, keep: int, yes: bool) -> None:
     What the spec serves, what is pinned, what has a unit and what a running process has open stays in any
     case. Older versions go though the spec lists them: `modelctl pull MODEL@VERSION` brings them back.
     """
-    from reconciler.host.lock import apply_lock  # noqa: PLC0415
+    from reconciler.cli.locking import machine_lock  # noqa: PLC0415
     from reconciler.reconcile import session  # noqa: PLC0415
     from reconciler.reconcile.collect import carry_out_collection, plan_collection  # noqa: PLC0415
 
@@ -38,7 +38,7 @@ def command(context: Context, *, keep: int, yes: bool) -> None:
     site = session.open_source(source)
     with ExitStack() as held:
         if yes:
-            held.enter_context(apply_lock(Path(site.places.lock)))
+            held.enter_context(machine_lock(context, site))
         state = held.enter_context(site.state())
         collection = plan_collection(source, site, state, keep)
         if yes:

@@ -49,8 +49,8 @@ def serve(
 
     A version that does not come up leaves the spec's files untouched, to the byte, and no commit.
     """
+    from reconciler.cli.locking import machine_lock  # noqa: PLC0415
     from reconciler.host import git  # noqa: PLC0415
-    from reconciler.host.lock import apply_lock  # noqa: PLC0415
     from reconciler.host.rewrite import require_rewritable  # noqa: PLC0415
     from reconciler.reconcile import session, versions  # noqa: PLC0415
     from reconciler.reconcile.plan import Request  # noqa: PLC0415
@@ -59,7 +59,7 @@ def serve(
     site = session.open_source(source)
     with ExitStack() as held:
         if not dry_run:
-            held.enter_context(apply_lock(Path(site.places.lock)))
+            held.enter_context(machine_lock(context, site))
         state = held.enter_context(site.state(create=not dry_run))
         change = choose(source.spec, state)
         after, files = versions.edited(source, change.edits)
