@@ -6,7 +6,8 @@ Format: docs/gguf.md of ggml-org/ggml; the limits are those of llama.cpp's own l
 import math
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from reconciler.core.errors import FormatError
 from reconciler.core.types import Bytes
@@ -44,8 +45,7 @@ _DIMS = {count: struct.Struct(f"<{count}QIQ") for count in (1, 2, 3, 4)}
 _VERSIONS = (2, 3)
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """One file of a model: how to read it, and what to call it in errors."""
 
     read_at: ReadAt
@@ -187,8 +187,8 @@ def _read_tensors(window: Window, count: int, alignment: int, part: int) -> tupl
         layout = _DIMS.get(rank)
         if layout is None:
             raise window.fail(f"tensor {name!r} has {rank} dimensions")
-        *sizes, number, offset = window.unpack(layout)
-        dims = tuple(sizes)
+        values = window.unpack(layout)
+        dims, number, offset = values[:rank], values[rank], values[-1]
         kind = TENSOR_TYPES.get(number)
         if kind is None:
             raise _unknown_type(window, name, number)
@@ -221,9 +221,9 @@ def _tensor_bytes(window: Window, name: str, dims: tuple[int, ...], kind: Tensor
 def _check_extent(window: Window, tensors: tuple[Tensor, ...], data_offset: int, size: int | None) -> None:
     if size is None or not tensors:
         return
-    last = max(tensors, key=lambda tensor: tensor.offset + tensor.nbytes)
-    end = data_offset + last.offset + last.nbytes
+    end = data_offset + max(tensor.offset + tensor.nbytes for tensor in tensors)
     if end > size:
+        last = max(tensors, key=lambda tensor: tensor.offset + tensor.nbytes)
         raise window.fail(f"tensor {last.name!r} ends at byte {end}, the file at {size}: it is cut short")
 
 

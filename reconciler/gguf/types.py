@@ -4,13 +4,12 @@ Source: `ggml_type` in ggml.h and the block structs in ggml-common.h, build b114
 compares the table with the `gguf` package.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from reconciler.core.types import Bytes
 
 
-@dataclass(frozen=True, slots=True)
-class TensorType:
+class TensorType(NamedTuple):
     """A tensor encoding; a row of `block` elements takes `block_bytes` bytes."""
 
     id: int

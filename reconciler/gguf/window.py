@@ -14,7 +14,7 @@ HEADER_LIMIT = 256 * 1024 * 1024
 
 _U64 = struct.Struct("<Q")
 _BLOCK = 256
-_LONGEST_IN_BLOCK = 95
+_LONGEST_IN_BLOCK = 47
 _BLOCK_BYTES = _BLOCK * (_U64.size + _LONGEST_IN_BLOCK)
 
 
@@ -73,8 +73,11 @@ class Window:
         length = self.u64()
         if length > limit:
             raise self.fail(f"{what} of {length} bytes is longer than the {limit} that are allowed")
+        self._need(length)
+        start = self._at
+        self._at += length
         try:
-            return self.take(length).decode()
+            return self._buffer[start : self._at].decode()
         except UnicodeDecodeError:
             raise self.fail(f"{what} is not UTF-8") from None
 
@@ -144,6 +147,7 @@ class Window:
 @cache
 def _short_strings(count: int) -> re.Pattern[bytes]:
     """Matches exactly `count` short strings; the commonest lengths are tried first."""
-    by_frequency = sorted(range(_LONGEST_IN_BLOCK + 1), key=lambda length: abs(length - 6))
-    one = b"|".join(re.escape(bytes([length])) + rb"\x00{7}.{%d}" % length for length in by_frequency)
+    by_frequency = sorted(range(_LONGEST_IN_BLOCK + 1), key=lambda length: abs(length - 7))
+    # Zeros written out are one comparison each; counted ones would each start a loop.
+    one = b"|".join(re.escape(bytes([length])) + rb"\x00" * 7 + rb".{%d}" % length for length in by_frequency)
     return re.compile(b"(?s:(?:%s){%d}+)" % (one, count))
