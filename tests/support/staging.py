@@ -25,12 +25,15 @@ class Stage:
     manager: PrivateManager | None
 
     def unit_file(self, unit: UnitName) -> Path:
-        return self.units / (f"{unit}.service" if self.manager else f"{unit}.conf")
+        suffixes = {"systemd-user": "service", "pm2": "json"}
+        return self.units / f"{unit}.{suffixes.get(self.workspace.supervisor, 'conf')}"
 
     def control(self, verb: str, unit: UnitName) -> str:
         """The supervisor's own tool; what it printed."""
         if self.manager:
             command: tuple[str, ...] = ("systemctl", "--user", verb, f"{unit}.service")
+        elif self.workspace.supervisor == "pm2":
+            command = ("pm2", verb, unit)
         else:
             configuration = self.units.parent / "supervisord.conf"
             tool = (sys.executable, "-m", "supervisor.supervisorctl")
