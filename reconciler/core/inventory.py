@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from reconciler.core.types import ModelId, ProfileName, UnitName, VersionId
+from reconciler.core.types import ModelId, ProfileName, UnitName, VersionId, unit_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,19 @@ class OwnedUnit:
     """The generation in which the file was written."""
     failure: str | None = None
     """Why the last change of it failed; None when it did not."""
+    retired_at: float | None = None
+    """Since when nothing wants it any more and it was not used, in seconds since the epoch; None while it is
+    wanted."""
+
+    @property
+    def placed_as(self) -> UnitName:
+        """The runtime that its placement is kept for, whatever version of it this is."""
+        return unit_name(self.model, self.profile)
+
+    @property
+    def answered(self) -> bool:
+        """Whether it has answered as it is configured now."""
+        return self.ready_hash is not None and self.ready_hash == self.config_hash
 
     def document(self) -> dict[str, Any]:
         return asdict(self)

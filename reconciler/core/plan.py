@@ -90,7 +90,7 @@ def render(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-_SIGNS = {"stop": "-", "remove": "-", "restart": "~", "restore": "?"}
+_SIGNS = {"drain": "-", "stop": "-", "remove": "-", "restart": "~", "restore": "?"}
 
 
 def _operations(operations: Sequence[Operation]) -> list[str]:

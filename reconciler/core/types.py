@@ -13,7 +13,8 @@ ModelId = NewType("ModelId", str)
 VersionId = NewType("VersionId", str)
 ProfileName = NewType("ProfileName", str)
 UnitName = NewType("UnitName", str)
-"""`llama@<model>-<profile>`, the same under every supervisor (systemd adds `.service`)."""
+"""`llama@<model>-<profile>`, the same under every supervisor (systemd adds `.service`). Where two
+configurations of a runtime may run side by side, `@` and a mark of the configuration follow."""
 
 ID_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,79}$"
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
@@ -32,5 +33,5 @@ def is_sha256(text: str) -> bool:
     return _SHA256.fullmatch(text) is not None
 
 
-def unit_name(model: str, profile: str) -> UnitName:
-    return UnitName(f"llama@{model}-{profile}")
+def unit_name(model: str, profile: str, mark: str | None = None) -> UnitName:
+    return UnitName(f"llama@{model}-{profile}" + ("" if mark is None else f"@{mark}"))

@@ -52,6 +52,17 @@ def look(endpoint: Endpoint, *, timeout: float = _LOOK_SECONDS) -> Health:
     return _judge(status, answer)
 
 
+def busy_slots(endpoint: Endpoint, *, timeout: float = 1.0) -> int:
+    """How many requests a llama-server is answering, by `GET /slots`; 0 when it does not tell."""
+    try:
+        status, answer = _ask(endpoint, "GET", "/slots", timeout=timeout)
+    except (OSError, http.client.HTTPException):
+        return 0
+    if status != http.client.OK or not isinstance(answer, list):
+        return 0
+    return sum(bool(slot.get("is_processing")) for slot in answer if isinstance(slot, dict))
+
+
 def wait_ready(
     endpoint: Endpoint,
     *,

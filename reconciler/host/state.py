@@ -207,4 +207,5 @@ def _unit(data: dict[str, object]) -> OwnedUnit:
         ready_hash=maybe("ready_hash"),
         generation=int(text("generation")),
         failure=maybe("failure"),
+        retired_at=None if data.get("retired_at") is None else float(str(data["retired_at"])),
     )

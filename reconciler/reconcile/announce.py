@@ -10,8 +10,10 @@ from reconciler.core.plan import Plan, Revision
 from reconciler.core.types import ModelId
 from reconciler.host.records import Records
 from reconciler.host.state import State
-from reconciler.kinds.unit.types import UnitChange
+from reconciler.kinds.route.types import RouteChange
+from reconciler.kinds.unit.types import UnitChange, UnitReturn
 from reconciler.reconcile.executor import Listener, Outcome, Result
+from reconciler.reconcile.partial import PartialPlan
 
 APPLIED = "applied"
 """Key of the note that says which revision was last reached whole."""
@@ -56,7 +58,8 @@ class Announcer(Listener):
         waiting = [
             one for one in self._records.attempts().values() if one.revision == identity(self._plan.revision)
         ]
-        if not bad and not waiting and not self._plan.refused:
+        whole = not isinstance(self._plan, PartialPlan)
+        if whole and not bad and not waiting and not self._plan.refused:
             record_revision(self._records, APPLIED, self._plan)
         told = (
             f"{len(bad)} of {len(results)} operations failed" if bad else f"{self._plan.revision} is applied"
@@ -99,6 +102,10 @@ def model_of(operation: Operation) -> ModelId | None:
     """The model that an operation is about; None when it is about none, or about all."""
     if isinstance(operation.payload, UnitChange):
         return operation.payload.unit.model
+    if isinstance(operation.payload, UnitReturn):
+        return operation.payload.previous.unit.model
+    if isinstance(operation.payload, RouteChange):
+        return operation.payload.route.model
     if operation.kind == "artifact":
         return ModelId(operation.resource.partition("@")[0])
     return None
@@ -106,7 +113,22 @@ def model_of(operation: Operation) -> ModelId | None:
 
 def record_revision(records: Records, key: str, plan: Plan) -> None:
     """Note the revision of `plan` as the last attempted or the last applied."""
-    revision = {"revision": plan.revision.commit, "dirty": plan.revision.dirty}
+    note_revision(records, key, plan.revision)
+
+
+def note_revision(records: Records, key: str, revision: Revision) -> None:
+    """As `record_revision`, where there is no plan."""
+    named = {"revision": revision.commit, "dirty": revision.dirty}
     before = records.note(key)
-    if key == ATTEMPTED or {name: before.get(name) for name in revision} != revision:
-        records.put_note(key, {**revision, "at": time.time()})
+    if key == ATTEMPTED or {name: before.get(name) for name in named} != named:
+        records.put_note(key, {**named, "at": time.time()})
+
+
+def reached(records: Records, plan: Plan) -> None:
+    """A plan for everything has nothing left to do: its revision is applied, though perhaps bit by bit."""
+    if plan.has_changes or plan.refused or isinstance(plan, PartialPlan):
+        return
+    applied = records.note(APPLIED)
+    if (applied.get("revision"), applied.get("dirty")) != (plan.revision.commit, plan.revision.dirty):
+        record_revision(records, ATTEMPTED, plan)
+        record_revision(records, APPLIED, plan)

@@ -15,6 +15,7 @@ from reconciler.host.artifacts.store import Store
 from reconciler.host.state import State
 from reconciler.kinds.artifact.apply import ArtifactApplier
 from reconciler.kinds.placement.apply import handlers as place_handlers
+from reconciler.kinds.route.apply import RouteApplier
 from reconciler.kinds.unit.apply import UnitApplier
 from reconciler.reconcile.announce import Announcer
 from reconciler.reconcile.executor import Handler, Listener, Report, Result, execute
@@ -22,13 +23,15 @@ from reconciler.reconcile.journal import Journal
 from reconciler.reconcile.learning import Learner
 from reconciler.reconcile.plan import Commit
 from reconciler.reconcile.site import Site
+from reconciler.reconcile.usage import requests_at
 
 
 def apply(agreed: Plan, site: Site, state: State, listeners: Sequence[Listener] = ()) -> dict[str, Result]:
     """Do what the plan lists, in its order. The caller holds the lock."""
     site.make_folders()
     handlers: dict[tuple[str, Verb], Handler] = {
-        **UnitApplier(site.supervisor, state).handlers(),
+        **UnitApplier(site.supervisor, state, lambda endpoint: requests_at(site, endpoint)).handlers(),
+        **RouteApplier(site.supervisor, site.places).handlers(),
         **ArtifactApplier(fetcher(site)).handlers(),
         **place_handlers(site.overrides_cache),
         ("generation", Verb.COMMIT): _committer(state),
@@ -52,8 +55,10 @@ def _committer(state: State) -> Handler:
     def commit(batch: Sequence[Operation], report: Report) -> None:
         for operation in batch:
             what: Commit = operation.payload
+            units = state.units()
+            gone = [old for old, new in what.replaced if new in units and units[new].answered]
             state.commit_generation(
-                what.revision, dirty=what.dirty, profile=what.profile, without=what.without
+                what.revision, dirty=what.dirty, profile=what.profile, without=(*what.without, *gone)
             )
             report(operation, None)
 

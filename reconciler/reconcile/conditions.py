@@ -14,6 +14,7 @@ from reconciler.core.suspension import EVERYTHING, in_force
 from reconciler.core.units import UnitState, UnitStatus
 from reconciler.host.records import Records
 from reconciler.host.state import State
+from reconciler.kinds.route.types import RouteWorld
 
 WATCHER = "watcher"
 """Key of the note in which a watcher says how it stands; empty after an orderly end."""
@@ -65,8 +66,32 @@ def of_unit(
         kind, reason, message = _NOT_READY[status.state]
         message = f"{message}: {status.detail}" if status.detail else message
     found = [Condition(unit.name, kind, reason, message, revision, status.since)]
+    if unit.retired_at is not None:
+        message = "it is not wanted any more, and stops when it has been idle for a while"
+        found = [Condition(unit.name, RECONCILING, "Retiring", message, revision, unit.retired_at)]
     if unit.failure:
         found.append(Condition(unit.name, STALLED, "ChangeFailed", unit.failure))
+    return found
+
+
+def of_gateway(gateway: RouteWorld) -> list[Condition]:
+    """Why models behind the gateway are not reached."""
+    if not gateway.in_force:
+        return []
+    if not gateway.up:
+        message = (
+            "the gateway does not answer; `modelctl apply` starts it, `modelctl logs modelctl-gateway` tells"
+        )
+        return [Condition("gateway", STALLED, "GatewayDown", message)]
+    found = [
+        Condition("gateway", STALLED, "PortTaken", f"it cannot listen on port {port}: {why}")
+        for port, why in gateway.refused.items()
+    ]
+    found += [
+        Condition(model, RECONCILING, "RequestsWait", "its requests wait at the gateway for a runtime")
+        for model, route in gateway.in_force.items()
+        if route.backend is None
+    ]
     return found
 
 

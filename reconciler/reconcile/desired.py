@@ -1,5 +1,6 @@
 """From the spec to runtimes as this machine will run them under the active profile. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,17 +10,22 @@ from reconciler.core.errors import EngineError
 from reconciler.core.gpu import Gpu
 from reconciler.core.places import MAXIMUM_SOCKET_PATH, Places
 from reconciler.core.plan import Revision
-from reconciler.core.types import ProfileName, UnitName, VersionId, unit_name
+from reconciler.core.routes import Route
+from reconciler.core.types import Bytes, ProfileName, UnitName, VersionId, unit_name
 from reconciler.core.units import GpuAccess, UnitDefinition
 from reconciler.kinds.artifact.layout import artifact_paths
 from reconciler.kinds.artifact.plan import link_id
 from reconciler.kinds.placement.types import Placements
+from reconciler.kinds.route.types import GATEWAY
 from reconciler.kinds.unit.flags import LoraFile, RuntimeSettings, compile_flags
 from reconciler.kinds.unit.types import DesiredUnit
 from reconciler.reconcile.plan import Desired
 from reconciler.spec.model import Model, ModelProfile, Spec
 
 _LOOPBACK = "127.0.0.1"
+_MARK_LENGTH = 8
+"""Hexadecimal digits of a configuration's hash in the name of its unit. Should two configurations of one
+runtime ever share them, the change is made in place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,13 @@ class Facts:
     """Where each runtime goes; every one of them has a layout."""
     user: str | None
     """Whom units run as where the supervisor is root's."""
+    room: Mapping[str, Bytes]
+    """Memory that is free now, above the reserve, by device and of `ram`; a device without an entry is not
+    limited."""
+    gateway: tuple[str, ...]
+    """What starts the gateway, but for its arguments."""
+    package: str
+    """The folder that holds our package."""
 
 
 def compile_spec(spec: Spec, revision: Revision, facts: Facts) -> Desired:
@@ -51,11 +64,10 @@ def compile_spec(spec: Spec, revision: Revision, facts: Facts) -> Desired:
     active = facts.active
     if active.name is None:
         return Desired(spec, revision, ProfileName(""), (), warnings=active.problems)
-    units = tuple(
-        _unit(spec, model, settings, active.name, facts)
-        for model, settings in spec.served(active.name)
-        if model.residency == "always"
-    )
+    served = [
+        (model, settings) for model, settings in spec.served(active.name) if model.residency == "always"
+    ]
+    units = tuple(_unit(_Wish(spec, model, settings, active.name, facts)) for model, settings in served)
     placed = facts.placements
     return Desired(
         spec,
@@ -64,16 +76,67 @@ def compile_spec(spec: Spec, revision: Revision, facts: Facts) -> Desired:
         units,
         placements=placed.operations,
         warnings=(*active.problems, *placed.warnings),
+        routes={
+            unit.name: Route(model.model_id, ports_of(model), unit.endpoint, unit.ready_seconds)
+            for (model, _), unit in zip(served, units, strict=True)
+            if model.rollout == "surge"
+        },
+        room=facts.room,
+        gateway=_gateway(facts),
     )
 
 
-def _unit(
-    spec: Spec, model: Model, settings: ModelProfile, profile: ProfileName, facts: Facts
-) -> DesiredUnit:
-    name = unit_name(model.id, profile)
-    endpoint = _endpoint(name, settings, facts.places)
+def ports_of(model: Model) -> tuple[int, ...]:
+    """Every port that a model has in the spec: the gateway holds them all, whatever profile is active."""
+    ports = {settings.port for settings in model.profiles.values() if settings is not None}
+    return tuple(sorted(port for port in ports if port is not None))
+
+
+def _gateway(facts: Facts) -> UnitDefinition:
+    places = facts.places
+    return UnitDefinition(
+        name=GATEWAY,
+        description="Gateway to the models (modelctl)",
+        argv=(*facts.gateway, "--snapshot", places.gateway_snapshot, "--control", places.gateway_control),
+        environment=(("PYTHONPATH", facts.package),),
+        working_directory=places.state,
+        log_path=None if facts.journal else f"{places.logs}/{GATEWAY}.log",
+        memory_limit=None,
+        read_paths=(facts.package, places.store),
+        write_paths=(places.sockets,),
+        gpu=GpuAccess.NONE,
+        loopback=True,
+        user=facts.user,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """One model that the active profile serves."""
+
+    spec: Spec
+    model: Model
+    settings: ModelProfile
+    profile: ProfileName
+    facts: Facts
+
+
+def _unit(wish: _Wish) -> DesiredUnit:
+    """With `rollout: surge`, each configuration has a name and a socket of its own, so that two may run."""
+    name = unit_name(wish.model.id, wish.profile)
+    places = wish.facts.places
+    if wish.model.rollout == "recreate":
+        return _named(name, _endpoint(name, wish.settings, places), wish)
+    shape = _named(name, _socket(name, places), wish)
+    mark = shape.definition.config_hash.rpartition(":")[2][:_MARK_LENGTH]
+    name = unit_name(wish.model.id, wish.profile, mark)
+    return _named(name, _socket(name, places), wish)
+
+
+def _named(name: UnitName, endpoint: Endpoint, wish: _Wish) -> DesiredUnit:
+    spec, model, settings, profile, facts = wish.spec, wish.model, wish.settings, wish.profile, wish.facts
     files = artifact_paths(facts.places, model.model_id, model.current)
-    layout = facts.placements.layouts[name]
+    layout = facts.placements.layouts[unit_name(model.id, profile)]
     parallel = settings.parallel or model.parallel
     blocked: tuple[str, str | None] | None = None
     try:
@@ -108,6 +171,7 @@ def _unit(
         gpu=GpuAccess.NVIDIA if layout.visible else GpuAccess.NONE,
         loopback=isinstance(endpoint, TcpEndpoint),
         user=facts.user,
+        peers=layout.peers,
     )
     return DesiredUnit(
         definition=definition,
@@ -119,6 +183,7 @@ def _unit(
         ready_seconds=model.ready_timeout or spec.settings.ready_timeout,
         needs=(link_id(model.model_id, VersionId(model.current_version)),),
         blocked=layout.blocked or blocked or _too_long(endpoint),
+        takes=layout.takes or None,
     )
 
 
@@ -142,6 +207,10 @@ def _environment(
 def _endpoint(name: UnitName, settings: ModelProfile, places: Places) -> Endpoint:
     if settings.port is not None:
         return TcpEndpoint(_LOOPBACK, settings.port)
+    return _socket(name, places)
+
+
+def _socket(name: UnitName, places: Places) -> SocketEndpoint:
     return SocketEndpoint(f"{places.sockets}/{name.removeprefix('llama@')}.sock")
 
 

@@ -154,7 +154,8 @@ def own_use(site: Site, state: State) -> OwnUse:
     except SupervisorError:
         return OwnUse()  # whoever starts or stops runtimes reports it; looking at GPUs goes on
     pids = {name: status.pid for name, status in statuses.items() if status.pid is not None}
-    return OwnUse(frozenset(pids.values()), _placed(site, pids))
+    units = state.units()
+    return OwnUse(frozenset(pids.values()), _placed(site, (units[name].placed_as for name in pids)))
 
 
 def _placed(site: Site, units: Iterable[UnitName]) -> dict[str, Bytes]:

@@ -1,6 +1,6 @@
 """Looks at the machine, and changes nothing."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from reconciler.core.endpoint import TcpEndpoint
 from reconciler.core.errors import FormatError
@@ -14,13 +14,37 @@ from reconciler.host.supervisors.base import Supervisor
 from reconciler.host.templates import unit_template
 from reconciler.kinds.unit.ownership import ownership_of
 from reconciler.kinds.unit.types import DesiredUnit, ObservedUnit, UnitWorld
+from reconciler.reconcile.gateway import observe_gateway
+from reconciler.reconcile.plan import Desired
 from reconciler.reconcile.site import Site
+from reconciler.reconcile.usage import takes_of, use_of
+from reconciler.reconcile.world import World
 
 _SERVING = (UnitState.RUNNING, UnitState.STARTING, UnitState.RESTARTING)
 
 
-def observe_units(site: Site, state: State, desired: Sequence[DesiredUnit]) -> UnitWorld:
-    """Everything that planning units needs, in one call to the supervisor."""
+def observe(site: Site, state: State, desired: Desired) -> World:
+    """Everything that planning looks at, but for artifacts."""
+    gateway = observe_gateway(site, state, desired.routes)
+    units = _units(
+        site, state, desired.units, {port for route in gateway.in_force.values() for port in route.ports}
+    )
+    wanted = {unit.name for unit in desired.units}
+    left = [
+        unit
+        for name, unit in units.owned.items()
+        if name not in wanted and units.observed[name].status.state in _SERVING
+    ]
+    return World(
+        units,
+        gateway,
+        uses={unit.name: use_of(site, unit) for unit in left},
+        takes={unit.name: taken for unit in left if (taken := takes_of(site, unit))},
+    )
+
+
+def _units(site: Site, state: State, desired: Sequence[DesiredUnit], ours: Collection[int]) -> UnitWorld:
+    """Units, in one call to the supervisor. `ours` are ports that the gateway holds."""
     supervisor = site.supervisor
     running = supervisor.is_running()
     wanted = {unit.name: unit for unit in desired}
@@ -37,7 +61,7 @@ def observe_units(site: Site, state: State, desired: Sequence[DesiredUnit]) -> U
             status=status,
             file_hash=None if text is None else text_hash(text),
             file_owner=None if mark is None else mark.owner,
-            port_holder=_port_holder(wanted.get(name), owned.get(name), status),
+            port_holder=_port_holder(wanted.get(name), owned.get(name), status, ours),
         )
     latest = state.generation()
     return UnitWorld(
@@ -47,11 +71,7 @@ def observe_units(site: Site, state: State, desired: Sequence[DesiredUnit]) -> U
         owner=site.owner,
         generation=(latest.number if latest else 0) + 1,
         owned=owned,
-        last_ready={
-            unit.name: unit
-            for unit in (latest.units if latest else ())
-            if unit.ready_hash is not None and unit.ready_hash == unit.config_hash
-        },
+        last_ready={unit.name: unit for unit in (latest.units if latest else ()) if unit.answered},
         observed=observed,
     )
 
@@ -84,7 +104,7 @@ def _with_lost(
         if name in owned or mark is None or mark.owner != site.owner:
             continue
         unit = wanted.get(name)
-        model, _, profile = name.removeprefix("llama@").rpartition("-")
+        model, _, profile = name.removeprefix("llama@").partition("@")[0].rpartition("-")
         owned[name] = OwnedUnit(
             name=name,
             model=unit.model if unit else ModelId(model),
@@ -100,9 +120,11 @@ def _with_lost(
     return owned
 
 
-def _port_holder(unit: DesiredUnit | None, owned: OwnedUnit | None, status: UnitStatus) -> str | None:
+def _port_holder(
+    unit: DesiredUnit | None, owned: OwnedUnit | None, status: UnitStatus, ours: Collection[int]
+) -> str | None:
     """Who sits on the port that this unit wants; nobody, where the unit itself may be the one."""
-    if unit is None or not isinstance(unit.endpoint, TcpEndpoint):
+    if unit is None or not isinstance(unit.endpoint, TcpEndpoint) or unit.endpoint.port in ours:
         return None
     if status.state in _SERVING and owned is not None and owned.endpoint == str(unit.endpoint):
         return None

@@ -3,16 +3,28 @@
 `plan`, `diff`, `apply`, `watch`, `promote` and `rollback` all come through here.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from reconciler.core.operations import Operation, Verb, When, known
+from reconciler.core.inventory import OwnedUnit
+from reconciler.core.operations import Operation, Verb, When, known, operation_id
 from reconciler.core.plan import Plan, Refusal, Revision
-from reconciler.core.types import ModelId, ProfileName, UnitName
+from reconciler.core.routes import Route
+from reconciler.core.types import Bytes, ModelId, ProfileName, UnitName
+from reconciler.core.units import UnitDefinition
 from reconciler.kinds.artifact.plan import ArtifactPlan
-from reconciler.kinds.unit.plan import plan_removals, plan_units
-from reconciler.kinds.unit.types import DesiredUnit, UnitWorld
-from reconciler.reconcile.prune import guard, surplus
+from reconciler.kinds.route.plan import KIND as ROUTE
+from reconciler.kinds.route.plan import plan_end, plan_launch, plan_unroute
+from reconciler.kinds.route.types import GatewayUnit
+from reconciler.kinds.unit.ownership import Ownership
+from reconciler.kinds.unit.plan import KIND as UNIT
+from reconciler.kinds.unit.plan import UnitPlan, plan_units
+from reconciler.kinds.unit.removal import Removal, plan_marks, plan_removals
+from reconciler.kinds.unit.render import render
+from reconciler.kinds.unit.types import DesiredUnit
+from reconciler.reconcile.prune import Left, guard, surplus
+from reconciler.reconcile.rollout import Rollout, Scene, plan_rollout, port_refusals
+from reconciler.reconcile.world import World
 from reconciler.spec.model import Spec
 
 
@@ -28,6 +40,12 @@ class Desired:
     """Files of overrides-cache that are to be written."""
     refused: tuple[Refusal, ...] = ()
     warnings: tuple[str, ...] = ()
+    routes: Mapping[UnitName, Route] = field(default_factory=dict)
+    """Of the units whose model is behind the gateway."""
+    room: Mapping[str, Bytes] = field(default_factory=dict)
+    """Memory that is free now, by device and of `ram`."""
+    gateway: UnitDefinition | None = None
+    """Its unit, should anything go through it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +74,43 @@ class Commit:
     profile: str
     without: tuple[UnitName, ...]
     """Units that are about to be removed."""
+    replaced: tuple[tuple[UnitName, UnitName], ...] = ()
+    """Old and new: the old are about to be removed where the new have become ready."""
 
 
-def make_plan(desired: Desired, artifacts: ArtifactPlan, world: UnitWorld, request: Request) -> Plan:
+def make_plan(desired: Desired, artifacts: ArtifactPlan, world: World, request: Request) -> Plan:
     """Order: artifacts, placements, unit files, one reload, starts, checks, the generation, removals."""
     wanted = [_with_artifacts(unit, artifacts) for unit in desired.units if request.covers(unit.model)]
-    units = plan_units(wanted, world, resume=request.resume)
-    removed, refused, notes = _removals(desired, world, request)
+    units = plan_units(wanted, world.units, resume=request.resume)
+    surplus = _surplus(desired, world, request)
+    barred = port_refusals(_routes(desired, wanted), world.gateway)
+    routes = _routes(desired, wanted, {refusal.resource for refusal in barred})
+    launch = _launch(desired, world, routes, units)
+    scene = Scene(
+        wanted,
+        surplus.left,
+        units,
+        world,
+        routes,
+        desired.room,
+        desired.spec.settings.drain_timeout,
+        launched=tuple(operation.id for operation in launch),
+    )
+    rollout = plan_rollout(scene)
+    if rollout.handovers:
+        units = plan_units(wanted, world.units, resume=request.resume, handovers=rollout.handovers)
     placements = _placements(desired, artifacts, request)
-    steps = (*artifacts.operations, *placements, *units.operations)
-    commit = _commit(desired, world, steps, removed) if steps or removed else ()
-    gone = plan_removals(removed, world, after=tuple(operation.id for operation in commit))
+    steps = (
+        *artifacts.operations,
+        *placements,
+        *units.files,
+        *launch,
+        *rollout.before,
+        *units.starts,
+        *rollout.after,
+        *rollout.marks,
+    )
+    end = _end(desired, world, steps, rollout, surplus)
     told = {refusal.resource for refusal in units.refused}
     covered = {unit.model for unit in wanted if unit.name in told}
     unserved = tuple(
@@ -74,12 +118,114 @@ def make_plan(desired: Desired, artifacts: ArtifactPlan, world: UnitWorld, reque
     )
     return Plan(
         revision=desired.revision,
-        generation=world.generation - 1,
+        generation=world.units.generation - 1,
         profile=desired.profile,
-        operations=(*steps, *commit, *gone),
-        refused=(*desired.refused, *unserved, *units.refused, *refused),
-        warnings=(*desired.warnings, *units.warnings, *notes),
+        operations=(*steps, *end),
+        refused=(*desired.refused, *unserved, *units.refused, *barred, *surplus.refused),
+        warnings=(*desired.warnings, *units.warnings, *surplus.warnings),
     )
+
+
+def _routes(
+    desired: Desired, wanted: Sequence[DesiredUnit], barred: Collection[str] = ()
+) -> dict[UnitName, Route]:
+    return {
+        unit.name: desired.routes[unit.name]
+        for unit in wanted
+        if unit.name in desired.routes and unit.name not in barred
+    }
+
+
+def _launch(
+    desired: Desired, world: World, routes: Mapping[UnitName, Route], units: UnitPlan
+) -> tuple[Operation, ...]:
+    """The gateway's unit, where anything goes through it."""
+    if desired.gateway is None or not (routes or world.gateway.in_force):
+        return ()
+    definition, seen = desired.gateway, world.units
+    ownership = Ownership(seen.owner, seen.generation, definition.config_hash)
+    launched = known([operation_id(UNIT, Verb.LAUNCH, str(seen.supervisor))], units.files)
+    if world.gateway.installed == definition.config_hash and world.gateway.up:
+        return ()
+    text = render(definition, ownership, seen.supervisor, seen.template).text
+    launch = plan_launch(GatewayUnit(text, definition.config_hash), world.gateway, after=launched)
+    return () if launch is None else (launch,)
+
+
+@dataclass(frozen=True, slots=True)
+class _Surplus:
+    """What is owned and not wanted: what gives way, what is pruned, and what a person should know."""
+
+    left: tuple[Left, ...]
+    pruned: tuple[OwnedUnit, ...] = ()
+    refused: tuple[Refusal, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def _surplus(desired: Desired, world: World, request: Request) -> _Surplus:
+    owned = [unit for unit in world.units.owned.values() if request.covers(unit.model)]
+    found = surplus(owned, (unit.name for unit in desired.units), desired.spec, desired.profile)
+    if not found.orphaned:
+        return _Surplus(found.replaced)
+    if not request.prune:
+        names = ", ".join(found.orphaned)
+        return _Surplus(
+            found.replaced,
+            warnings=(f"no longer in the spec, and kept: {names}; remove with `modelctl apply --prune`",),
+        )
+    refusal = guard(found.orphaned, len(world.units.owned), desired.spec, request.prune_limit)
+    if refusal is not None:
+        return _Surplus(found.replaced, refused=(refusal,))
+    return _Surplus(found.replaced, tuple(world.units.owned[name] for name in found.orphaned))
+
+
+def _end(
+    desired: Desired, world: World, steps: Sequence[Operation], rollout: Rollout, surplus: _Surplus
+) -> tuple[Operation, ...]:
+    """The generation, and what goes after it."""
+    if not (steps or rollout.removals or rollout.drains or rollout.unrouted or surplus.pruned):
+        return ()
+    going = {removal.unit.name for removal in rollout.removals}
+    pruned = {unit.name for unit in surplus.pruned}
+    commit = Operation(
+        Verb.COMMIT,
+        "generation",
+        str(world.units.generation),
+        "what was reached is recorded",
+        depends_on=tuple(operation.id for operation in steps),
+        when=When.DONE,
+        payload=Commit(
+            desired.revision.commit,
+            desired.revision.dirty,
+            desired.profile,
+            without=(*sorted(pruned), *sorted(going - set(rollout.successors))),
+            replaced=tuple((old, new) for old, new in sorted(rollout.successors.items()) if old in going),
+        ),
+    )
+    after = (commit.id,)
+    dropped = {unit.model for unit in surplus.pruned} & set(world.gateway.in_force)
+    unrouted = (*rollout.unrouted, *((model, "no longer in the spec") for model in sorted(dropped)))
+    unroutes = [plan_unroute(model, cause, after=after) for model, cause in unrouted]
+    closed = (*after, *(operation.id for operation in unroutes))
+    removals = [
+        *(replace(removal, after=(*removal.after, *closed)) for removal in rollout.removals),
+        *(Removal(unit, "no longer in the spec", closed) for unit in surplus.pruned),
+    ]
+    stopped = {operation.id for operation in steps if operation.verb is Verb.STOP}
+    gone = plan_removals(removals, world.units, stopped=stopped)
+    drains = plan_marks(Verb.DRAIN, rollout.drains, after=closed)
+    return (commit, *unroutes, *drains, *gone, *_gateway_end(world, (*steps, *unroutes), closed))
+
+
+def _gateway_end(world: World, steps: Sequence[Operation], after: tuple[str, ...]) -> tuple[Operation, ...]:
+    """Its unit goes with the last route."""
+    changes = [step for step in steps if step.kind == ROUTE]
+    closed = {step.resource for step in changes if step.verb is Verb.REMOVE}
+    opened = {step.resource for step in changes if step.verb in {Verb.ROUTE, Verb.HOLD}}
+    if not changes or opened or set(world.gateway.in_force) - closed:
+        return ()
+    end = plan_end(world.gateway, after=after)
+    return () if end is None else (end,)
 
 
 def _placements(desired: Desired, artifacts: ArtifactPlan, request: Request) -> tuple[Operation, ...]:
@@ -96,38 +242,4 @@ def _with_artifacts(unit: DesiredUnit, artifacts: ArtifactPlan) -> DesiredUnit:
         unit,
         needs=known(unit.needs, artifacts.operations),
         blocked=unit.blocked or artifacts.blocked.get(unit.model),
-    )
-
-
-def _removals(
-    desired: Desired, world: UnitWorld, request: Request
-) -> tuple[dict[UnitName, str], tuple[Refusal, ...], tuple[str, ...]]:
-    """Units that go, with the cause; what a guard refused; what a person should know."""
-    owned = [unit for unit in world.owned.values() if request.covers(unit.model)]
-    found = surplus(owned, (unit.name for unit in desired.units), desired.spec, desired.profile)
-    going = dict(found.replaced)
-    if not found.orphaned:
-        return going, (), ()
-    if not request.prune:
-        names = ", ".join(found.orphaned)
-        return going, (), (f"no longer in the spec, and kept: {names}; remove with `modelctl apply --prune`",)
-    refusal = guard(found.orphaned, len(world.owned), desired.spec, request.prune_limit)
-    if refusal is not None:
-        return going, (refusal,), ()
-    return going | dict.fromkeys(found.orphaned, "no longer in the spec"), (), ()
-
-
-def _commit(
-    desired: Desired, world: UnitWorld, steps: Sequence[Operation], removed: Mapping[UnitName, str]
-) -> tuple[Operation, ...]:
-    return (
-        Operation(
-            Verb.COMMIT,
-            "generation",
-            str(world.generation),
-            "what was reached is recorded",
-            depends_on=tuple(operation.id for operation in steps),
-            when=When.DONE,
-            payload=Commit(desired.revision.commit, desired.revision.dirty, desired.profile, tuple(removed)),
-        ),
     )

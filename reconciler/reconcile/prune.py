@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from reconciler.core.inventory import OwnedUnit
 from reconciler.core.plan import Refusal
 from reconciler.core.types import ProfileName, UnitName
+from reconciler.gpu.transition import IDLE_SECONDS
 from reconciler.spec.model import Spec
 
 FREE_LIMIT = 3
@@ -15,11 +16,21 @@ FREE_SHARE = 0.3
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """An owned unit that is not wanted now although the spec still has its model."""
+
+    unit: OwnedUnit
+    cause: str
+    linger: float
+    """How many seconds without a request it is kept for, should it be wanted again."""
+
+
+@dataclass(frozen=True, slots=True)
 class Surplus:
     """Owned units that the active profile does not want."""
 
-    replaced: tuple[tuple[UnitName, str], ...]
-    """With the cause: the spec still has them, elsewhere. They make room without being asked for."""
+    replaced: tuple[Left, ...]
+    """They make room without being asked to."""
     orphaned: tuple[UnitName, ...]
     """The spec dropped them; they go with `--prune` only."""
 
@@ -29,7 +40,7 @@ def surplus(
 ) -> Surplus:
     """Sort what is owned and not wanted by whether the spec still knows it."""
     keep = set(wanted)
-    replaced: list[tuple[UnitName, str]] = []
+    replaced: list[Left] = []
     orphaned: list[UnitName] = []
     for unit in owned:
         if unit.name in keep:
@@ -38,9 +49,11 @@ def surplus(
         if model is None or model.profiles.get(unit.profile) is None:
             orphaned.append(unit.name)
         elif unit.profile != profile:
-            replaced.append((unit.name, f"profile {profile} is active"))
+            replaced.append(Left(unit, f"profile {profile} is active", IDLE_SECONDS))
+        elif model.residency == "on_demand":
+            replaced.append(Left(unit, "its model is on_demand now", 0.0))
         else:
-            replaced.append((unit.name, "its model is on_demand now"))
+            replaced.append(Left(unit, f"another runtime of {unit.model} takes over", 0.0))
     return Surplus(tuple(replaced), tuple(orphaned))
 
 

@@ -1,5 +1,6 @@
 """The deciding half of the one flow: read the spec, open the site, make the plan."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,13 @@ from reconciler.host.spec_files import read_spec_folder
 from reconciler.host.state import State
 from reconciler.reconcile.artifacts import plan_site_artifacts
 from reconciler.reconcile.desired import Facts, compile_spec
-from reconciler.reconcile.observe import observe_units
+from reconciler.reconcile.observe import observe
+from reconciler.reconcile.partial import PartialPlan
 from reconciler.reconcile.placement import place
 from reconciler.reconcile.plan import Request, make_plan
 from reconciler.reconcile.profile import active_profile
 from reconciler.reconcile.site import Site, open_site
+from reconciler.reconcile.usage import room
 from reconciler.spec.load import load
 from reconciler.spec.model import Spec
 from reconciler.spec.settings import Settings
@@ -63,11 +66,11 @@ def open_folder(folder: Path) -> Site:
 
 
 def plan(source: Source, site: Site, state: State, request: Request) -> Plan:
-    """Look at the machine and decide; changes nothing."""
+    """Look at the machine and decide; changes nothing. A PartialPlan where the request leaves models out."""
     desired = compile_spec(source.spec, source.revision, facts(source.spec, site, state))
     artifacts = plan_site_artifacts(site, desired, request)
-    world = observe_units(site, state, desired.units)
-    return make_plan(desired, artifacts, world, request)
+    made = make_plan(desired, artifacts, observe(site, state, desired), request)
+    return PartialPlan.of(made) if request.only or request.without else made
 
 
 def facts(spec: Spec, site: Site, state: State) -> Facts:
@@ -80,4 +83,7 @@ def facts(spec: Spec, site: Site, state: State) -> Facts:
         active=active,
         placements=place(spec, site, state, active),
         user=site.user,
+        room=room(spec, active),
+        gateway=(sys.executable, "-m", "reconciler.gateway"),
+        package=str(Path(__file__).parents[2]),
     )

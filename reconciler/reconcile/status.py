@@ -6,10 +6,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from reconciler.core.conditions import Condition
-from reconciler.core.endpoint import parse_endpoint
+from reconciler.core.endpoint import TcpEndpoint, parse_endpoint
 from reconciler.core.errors import ModelctlError
 from reconciler.core.inventory import OwnedUnit
 from reconciler.core.plan import Plan, Revision
+from reconciler.core.routes import Route
 from reconciler.core.units import UnitState, UnitStatus
 from reconciler.host.health import Health
 from reconciler.host.health import look as look_at
@@ -18,6 +19,7 @@ from reconciler.host.records import Records
 from reconciler.host.state import State
 from reconciler.reconcile import conditions
 from reconciler.reconcile.announce import APPLIED, ATTEMPTED
+from reconciler.reconcile.gateway import LOOPBACK, observe_gateway
 from reconciler.reconcile.site import Site
 
 _PROBES_AT_ONCE = 32
@@ -91,17 +93,26 @@ def look(
     running = site.supervisor.is_running()
     statuses = site.supervisor.observe(list(owned)) if running and owned else {}
     latest = state.generation()
+    gateway = observe_gateway(site, state, {})
     with ThreadPoolExecutor(max_workers=_PROBES_AT_ONCE) as pool:
         units = [
             (unit, statuses.get(name, UnitStatus(name, UnitState.ABSENT))) for name, unit in owned.items()
         ]
-        runtimes = tuple(pool.map(lambda pair: _runtime(*pair, supervised=running), units))
+        runtimes = tuple(
+            pool.map(
+                lambda pair: _runtime(*pair, gateway.in_force.get(pair[0].model), supervised=running), units
+            )
+        )
     revision = latest.revision if latest else None
     found = [*conditions.of_spec(fault), *conditions.of_journal(state)]
     for (unit, status), runtime in zip(units, runtimes, strict=True):
         found += conditions.of_unit(unit, status, ready=runtime.ready, held=runtime.held, revision=revision)
     records = Records(state)
-    found += [*conditions.of_plan(plan), *conditions.of_records(records)]
+    found += [
+        *conditions.of_gateway(gateway),
+        *conditions.of_plan(plan),
+        *conditions.of_records(records),
+    ]
     note = records.note(conditions.WATCHER)
     return Status(
         revision=plan.revision if plan else None,
@@ -125,10 +136,10 @@ def _watcher(note: dict[str, Any]) -> dict[str, Any] | None:
 
 def is_held(unit: OwnedUnit, status: UnitStatus, *, supervised: bool) -> bool:
     """Stopped by a person: it was ready, nothing failed, and its supervisor has it down."""
-    return supervised and status.state is UnitState.STOPPED and unit.ready_hash == unit.config_hash
+    return supervised and status.state is UnitState.STOPPED and unit.answered
 
 
-def _runtime(unit: OwnedUnit, status: UnitStatus, *, supervised: bool) -> Runtime:
+def _runtime(unit: OwnedUnit, status: UnitStatus, route: Route | None, *, supervised: bool) -> Runtime:
     alive = status.state in {UnitState.RUNNING, UnitState.STARTING}
     return Runtime(
         name=unit.name,
@@ -137,10 +148,17 @@ def _runtime(unit: OwnedUnit, status: UnitStatus, *, supervised: bool) -> Runtim
         profile=unit.profile,
         state=status.state.value,
         ready=alive and look_at(parse_endpoint(unit.endpoint), timeout=_PROBE_SECONDS) is Health.READY,
-        endpoint=unit.endpoint,
+        endpoint=_address(unit, route),
         pid=status.pid,
         restarts=status.restarts,
         rss_bytes=resident_bytes(status.pid) if status.pid else None,
         held=is_held(unit, status, supervised=supervised),
         since=status.since,
     )
+
+
+def _address(unit: OwnedUnit, route: Route | None) -> str:
+    """Where clients reach it: at the gateway, when its requests come from there."""
+    if route is None or str(route.backend) != unit.endpoint or not route.ports:
+        return unit.endpoint
+    return str(TcpEndpoint(LOOPBACK, route.ports[0]))

@@ -108,6 +108,13 @@ def _check_shards(version: Version, owner: str, at: Path) -> Iterator[Fault]:
 def _check_profiles(model: Model, at: Path, spec: Spec) -> Iterator[Fault]:
     for name, settings in model.profiles.items():
         path: Path = (*at, "profiles", name)
+        if settings is not None and model.rollout == "surge" and settings.port is None:
+            yield Fault(
+                path,
+                f"model `{model.id}`: profile `{name}`: `rollout: surge` needs a `port` for the gateway",
+                "give it a port, or write `rollout: recreate`",
+                at_key=True,
+            )
         if name not in spec.profiles:
             hint = did_you_mean(name, spec.profiles) or f"profiles of the spec: {', '.join(spec.profiles)}"
             yield Fault(path, f"model `{model.id}`: there is no profile `{name}`", hint, at_key=True)

@@ -12,13 +12,14 @@ _HIGHEST = 65535
 def check_ports(spec: Spec) -> Iterator[Fault]:
     """Each port has one listener, over all profiles: while the active one changes, runtimes of both run.
 
-    A model's port may lie in the pool's range; the pool leaves it out. The gateway's may not, since whoever
-    moves the range sees no other sign of it.
+    Only where the gateway holds a model's ports may profiles of that model share one. A model's port may lie
+    in the pool's range; the pool leaves it out. The gateway's may not, since whoever moves the range sees no
+    other sign of it.
     """
     seen: dict[int, tuple[str, Path]] = {}
     for port, owner, path in _listeners(spec):
         taken_by, first = seen.setdefault(port, (owner, path))
-        if first != path:
+        if first != path and not _held_by_gateway(spec, first, path):
             yield Fault(
                 path, f"{owner}: port {port} is taken by {taken_by}", "choose another port", other=first
             )
@@ -35,6 +36,12 @@ def _listeners(spec: Spec) -> Iterator[tuple[int, str, Path]]:
             if settings is not None and settings.port is not None:
                 owner = f"model `{model.id}` under profile `{profile}`"
                 yield settings.port, owner, ("models", index, "profiles", profile, "port")
+
+
+def _held_by_gateway(spec: Spec, first: Path, path: Path) -> bool:
+    """Whether both places are profiles of one model with `rollout: surge`."""
+    same = first[:2] == path[:2] and path[0] == "models"
+    return same and spec.models[int(path[1])].rollout == "surge"
 
 
 def _check_pool(spec: Spec) -> Iterator[Fault]:

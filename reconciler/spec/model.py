@@ -164,6 +164,10 @@ class Model(Closed):
     """Requests served at once; each has `context_tokens` of its own."""
     memory_limit: Size | None = None
     """The runtime is restarted above this resident size."""
+    rollout: Literal["recreate", "surge"] = "recreate"
+    """How a change takes over. `recreate`: the runtime stops, then starts anew on its port. `surge`: the
+    gateway holds the model's ports, the new runtime starts beside the old one where memory allows, and no
+    request fails in between; where memory does not allow it, requests wait for the new one."""
     embedding: bool = False
     """Serves embeddings instead of chat."""
     ready_timeout: Seconds | None = None

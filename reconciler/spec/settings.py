@@ -68,6 +68,8 @@ class Settings(Closed):
     """Where artifacts may come from."""
     ready_timeout: Seconds = 600.0
     """A unit that is not ready after so long has failed."""
+    drain_timeout: Seconds = 120.0
+    """A runtime that is to give way may take so long to finish the requests that it has."""
     bandwidths: dict[Line, Count] = {}
     """Memory bandwidth in GB per second by GPU name (a part is enough), or `ram`; wins over the built-in
     table, which knows what the makers state."""

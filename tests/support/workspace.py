@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import urllib.request
@@ -12,6 +13,7 @@ from typing import Any
 
 from reconciler.demo.tiny_model import tiny_model
 from reconciler.demo.workspace import free_ports
+from reconciler.host.gateway import status
 
 MODELCTL = (sys.executable, "-c", "from reconciler.cli import main; main()")
 
@@ -118,6 +120,12 @@ class Workspace:
     def runtimes(self) -> dict[str, dict[str, Any]]:
         """Status by model."""
         return {row["model"]: row for row in self.json("status")["runtimes"]}
+
+    def kill_gateway(self) -> None:
+        """As the kernel would, when memory runs out."""
+        found = status(self.store / "state" / "run" / "gateway.sock")
+        assert found is not None, "no gateway answers"
+        os.kill(found.pid, signal.SIGKILL)
 
     def up(self) -> None:
         """Write, commit, and apply."""

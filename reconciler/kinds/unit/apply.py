@@ -1,11 +1,12 @@
 """Does what the plan lists for units: files, orders to the supervisor, and waiting for an answer."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from reconciler.core.endpoint import parse_endpoint
+from reconciler.core.endpoint import Endpoint, parse_endpoint
 from reconciler.core.errors import ModelctlError, SupervisorError, UnhealthyError
 from reconciler.core.inventory import OwnedUnit
 from reconciler.core.operations import Operation, Verb
@@ -16,12 +17,13 @@ from reconciler.host.state import State
 from reconciler.host.supervisors.base import Supervisor
 from reconciler.kinds.unit.plan import KIND
 from reconciler.kinds.unit.pulse import Pulse
-from reconciler.kinds.unit.types import UnitChange, UnitNames
+from reconciler.kinds.unit.types import UnitChange, UnitNames, UnitReturn, UnitStop
 
 Report = Callable[[Operation, Exception | None], None]
 _CHECKS_AT_ONCE = 32
 _LOG_TAIL_LINES = 12
 _UNIT_MODE = 0o644
+_DRAIN_POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,8 @@ class UnitApplier:
 
     supervisor: Supervisor
     state: State
+    requests_at: Callable[[Endpoint], int]
+    """How many requests a runtime is answering."""
 
     def handlers(self) -> Mapping[tuple[str, Verb], Callable[[Sequence[Operation], Report], None]]:
         return {
@@ -40,6 +44,8 @@ class UnitApplier:
             (KIND, Verb.RESTART): self._restart,
             (KIND, Verb.CHECK): self._check,
             (KIND, Verb.RESTORE): self._restore,
+            (KIND, Verb.KEEP): self._keep,
+            (KIND, Verb.DRAIN): self._drain,
             (KIND, Verb.STOP): self._stop,
             (KIND, Verb.REMOVE): self._remove,
         }
@@ -107,9 +113,28 @@ class UnitApplier:
             return []  # the reason stands without its log
 
     def _restore(self, batch: Sequence[Operation], report: Report) -> None:
-        _each(batch, report, lambda operation: self._bring_back(_change(operation)))
+        _each(batch, report, self._bring_back)
 
-    def _bring_back(self, change: UnitChange) -> None:
+    def _bring_back(self, operation: Operation) -> None:
+        if isinstance(operation.payload, UnitReturn):
+            self._go_on_with(operation.payload)
+        else:
+            self._put_back(_change(operation))
+
+    def _go_on_with(self, back: UnitReturn) -> None:
+        """The one that failed goes, its files and all; the one before serves."""
+        units = self.state.units()
+        failure = (units[back.failed].failure if back.failed in units else None) or "it did not start"
+        unit = back.previous.unit
+        self.supervisor.stop([back.failed])
+        self._forget(back.failed)
+        self.supervisor.reload([], [back.failed])
+        self.state.put_unit(replace(unit, failure=failure))
+        if back.revive:
+            self.supervisor.start([unit.name])
+            _await(back.previous, Pulse(self.supervisor, [unit.name]))
+
+    def _put_back(self, change: UnitChange) -> None:
         unit = change.unit
         failed = self.state.units().get(unit.name)
         failure = (failed.failure if failed else None) or "it did not start"
@@ -121,8 +146,32 @@ class UnitApplier:
             replace(unit, started_hash=unit.config_hash, ready_hash=unit.config_hash, failure=failure)
         )
 
+    def _keep(self, batch: Sequence[Operation], report: Report) -> None:
+        _each(batch, report, lambda operation: self._mark(operation, None))
+
+    def _drain(self, batch: Sequence[Operation], report: Report) -> None:
+        _each(batch, report, lambda operation: self._mark(operation, time.time()))
+
+    def _mark(self, operation: Operation, retired_at: float | None) -> None:
+        names: UnitNames = operation.payload
+        known = self.state.units()
+        for name in names.changed:
+            self.state.put_unit(replace(known[name], retired_at=retired_at))
+
     def _stop(self, batch: Sequence[Operation], report: Report) -> None:
-        for operation, error in _together(batch, lambda ops: self.supervisor.stop([_name(op) for op in ops])):
+        """Together, once each of them has finished the requests that it has or its time is over."""
+        stops: list[UnitStop] = [operation.payload for operation in batch]
+        start = time.monotonic()
+        while any(
+            time.monotonic() - start < stop.drain_seconds
+            and stop.endpoint
+            and self.requests_at(parse_endpoint(stop.endpoint))
+            for stop in stops
+        ):
+            time.sleep(_DRAIN_POLL_SECONDS)
+        for operation, error in _together(
+            batch, lambda ops: self.supervisor.stop([_stop(op).name for op in ops])
+        ):
             report(operation, error)
 
     def _remove(self, batch: Sequence[Operation], report: Report) -> None:
@@ -151,6 +200,11 @@ def _await(change: UnitChange, pulse: Pulse) -> None:
 def _change(operation: Operation) -> UnitChange:
     change: UnitChange = operation.payload
     return change
+
+
+def _stop(operation: Operation) -> UnitStop:
+    stop: UnitStop = operation.payload
+    return stop
 
 
 def _name(operation: Operation) -> UnitName:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from reconciler.core.hashing import text_hash
 from reconciler.core.inventory import OwnedUnit
@@ -11,19 +12,34 @@ from reconciler.core.types import ModelId, UnitName
 from reconciler.core.units import UnitState
 from reconciler.kinds.unit.ownership import Ownership
 from reconciler.kinds.unit.render import render
-from reconciler.kinds.unit.types import DesiredUnit, ObservedUnit, UnitChange, UnitNames, UnitWorld
+from reconciler.kinds.unit.types import (
+    DesiredUnit,
+    Handover,
+    ObservedUnit,
+    UnitChange,
+    UnitNames,
+    UnitReturn,
+    UnitWorld,
+)
 
 KIND = "unit"
-_ALIVE = (UnitState.RUNNING, UnitState.STARTING, UnitState.RESTARTING)
+ALIVE = (UnitState.RUNNING, UnitState.STARTING, UnitState.RESTARTING)
 
 
 @dataclass(frozen=True, slots=True)
 class UnitPlan:
     """Operations in an order in which they can run, and what is left alone."""
 
-    operations: tuple[Operation, ...]
+    files: tuple[Operation, ...]
+    """Unit files, and one reload; nothing runs otherwise yet."""
+    starts: tuple[Operation, ...]
+    """Starts, checks, and what happens when a check fails."""
     refused: tuple[Refusal, ...]
     warnings: tuple[str, ...]
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        return (*self.files, *self.starts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +52,20 @@ class _Step:
     begin: Verb | None
     """START, RESTART, or None when it already starts and only its readiness is awaited."""
     needs: tuple[str, ...]
+    handover: Handover | None = None
 
 
 def plan_units(
-    desired: Sequence[DesiredUnit], world: UnitWorld, *, resume: Collection[ModelId] = ()
+    desired: Sequence[DesiredUnit],
+    world: UnitWorld,
+    *,
+    resume: Collection[ModelId] = (),
+    handovers: Mapping[UnitName, Handover] = MappingProxyType({}),
 ) -> UnitPlan:
     """Compare each wanted unit with what is there; a unit that is as wanted yields nothing.
 
-    One that a person stopped stays stopped, unless its model is in `resume`.
+    One that a person stopped stays stopped, unless its model is in `resume`. Those in `handovers` take over
+    from another unit.
     """
     steps: list[_Step] = []
     refused: list[Refusal] = []
@@ -51,12 +73,13 @@ def plan_units(
     for unit in desired:
         outcome = _compare(unit, world, resume=unit.model in resume)
         if isinstance(outcome, _Step):
-            steps.append(outcome)
+            steps.append(replace(outcome, handover=handovers.get(unit.name)))
         elif isinstance(outcome, Refusal):
             refused.append(outcome)
         elif outcome is not None:
             warnings.append(outcome)
-    return UnitPlan(tuple(_operations(steps, world)), tuple(refused), tuple(warnings))
+    files, reload = _files(steps, world)
+    return UnitPlan(files, _starts(steps, reload), tuple(refused), tuple(warnings))
 
 
 def _compare(unit: DesiredUnit, world: UnitWorld, *, resume: bool) -> _Step | Refusal | str | None:
@@ -104,7 +127,7 @@ def _unchanged(
     """The configuration is right; is it running?"""
     ready = owned.ready_hash == owned.config_hash
     state = seen.status.state
-    if state in _ALIVE:
+    if state in ALIVE:
         return None if ready else _begin(unit, owned, None, "started but never seen ready")
     held = state is UnitState.STOPPED and ready and world.supervisor_running
     if held and not resume:
@@ -139,7 +162,7 @@ def _change(unit: DesiredUnit, world: UnitWorld, *, cause: str) -> _Step:
         generation=world.generation,
     )
     previous = world.last_ready.get(unit.name)
-    alive = world.observed[unit.name].status.state in _ALIVE
+    alive = world.observed[unit.name].status.state in ALIVE
     return _Step(
         change=UnitChange(new, previous, unit.embedding, unit.ready_seconds, definition.memory_limit),
         cause=cause,
@@ -150,7 +173,8 @@ def _change(unit: DesiredUnit, world: UnitWorld, *, cause: str) -> _Step:
 
 
 def _begin(unit: DesiredUnit, owned: OwnedUnit, verb: Verb | None, cause: str) -> _Step:
-    change = UnitChange(owned, None, unit.embedding, unit.ready_seconds, unit.definition.memory_limit)
+    kept = replace(owned, retired_at=None)
+    change = UnitChange(kept, None, unit.embedding, unit.ready_seconds, unit.definition.memory_limit)
     return _Step(change, cause, write=False, begin=verb, needs=unit.needs)
 
 
@@ -162,8 +186,8 @@ def _what_changed(unit: DesiredUnit, owned: OwnedUnit) -> str:
     return "its settings changed"
 
 
-def _operations(steps: Sequence[_Step], world: UnitWorld) -> list[Operation]:
-    """Phases over all units: files, one reload, starts, checks, and what happens when a check fails."""
+def _files(steps: Sequence[_Step], world: UnitWorld) -> tuple[tuple[Operation, ...], tuple[str, ...]]:
+    """All files and one reload, and the reload's id where there is one."""
     operations: list[Operation] = []
     launch: tuple[str, ...] = ()
     if steps and not world.supervisor_running:
@@ -189,18 +213,25 @@ def _operations(steps: Sequence[_Step], world: UnitWorld) -> list[Operation]:
         when=When.DONE,
         payload=UnitNames(changed=told),
     )
-    if told:
-        operations.append(reload)
+    if not told:
+        return tuple(operations), ()
+    return (*operations, reload), (reload.id,)
+
+
+def _starts(steps: Sequence[_Step], reload: tuple[str, ...]) -> tuple[Operation, ...]:
+    """Starts, checks, and what happens when a check fails."""
+    operations: list[Operation] = []
     for step in steps:
         if step.begin is not None:
             own = operation_id(KIND, Verb.WRITE, step.change.unit.name)
-            needs = (*((own,) if step.write else step.needs), *((reload.id,) if told else ()))
+            room = step.handover.after if step.handover else ()
+            needs = (*((own,) if step.write else step.needs), *reload, *room)
             operations.append(_operation(step, step.begin, needs=needs))
     for step in steps:
         begun = () if step.begin is None else (operation_id(KIND, step.begin, step.change.unit.name),)
         operations.append(_operation(step, Verb.CHECK, needs=begun))
     operations += [restore for step in steps if (restore := _restore(step)) is not None]
-    return operations
+    return tuple(operations)
 
 
 def _operation(step: _Step, verb: Verb, *, needs: tuple[str, ...]) -> Operation:
@@ -209,62 +240,44 @@ def _operation(step: _Step, verb: Verb, *, needs: tuple[str, ...]) -> Operation:
 
 
 def _restore(step: _Step) -> Operation | None:
-    """A replaced unit that does not become ready gives way to the one that answered before."""
+    """A unit that does not become ready gives way to the one that answered before."""
+    if step.handover is not None:
+        return _return(step, step.handover)
     previous = step.change.previous
     if not step.write or previous is None:
         return None
-    name = step.change.unit.name
-    watched = tuple(operation_id(KIND, verb, name) for verb in (Verb.WRITE, step.begin, Verb.CHECK) if verb)
     return Operation(
         Verb.RESTORE,
         KIND,
-        name,
+        step.change.unit.name,
         f"only if that fails: back to version {previous.version} of generation {previous.generation}",
-        depends_on=watched,
+        depends_on=_watched(step),
         when=When.FAILURE,
         payload=replace(step.change, unit=previous),
     )
 
 
-def plan_removals(
-    causes: Mapping[UnitName, str], world: UnitWorld, *, after: tuple[str, ...]
-) -> list[Operation]:
-    """Stop and remove units of ours, each for its cause, after everything else has been done."""
-    stops = {
-        name: Operation(
-            Verb.STOP,
-            KIND,
-            name,
-            cause,
-            depends_on=after,
-            when=When.DONE,
-            destructive=True,
-            payload=UnitNames(removed=(name,)),
-        )
-        for name, cause in causes.items()
-        if world.supervisor_running and world.observed[name].status.state is not UnitState.ABSENT
-    }
-    removals = [
-        Operation(
-            Verb.REMOVE,
-            KIND,
-            name,
-            cause,
-            depends_on=(stops[name].id,) if name in stops else after,
-            when=When.SUCCESS if name in stops else When.DONE,
-            destructive=True,
-            payload=UnitNames(removed=(name,)),
-        )
-        for name, cause in causes.items()
-    ]
-    operations = [*stops.values(), *removals]
-    if removals and world.supervisor_running:
-        cause = f"{len(removals)} unit file{'s' if len(removals) != 1 else ''} gone"
-        needs = tuple(operation.id for operation in removals)
-        names = UnitNames(removed=tuple(causes))
-        operations.append(
-            Operation(
-                Verb.RELOAD, KIND, "removed units", cause, depends_on=needs, when=When.DONE, payload=names
-            )
-        )
-    return operations
+def _return(step: _Step, handover: Handover) -> Operation | None:
+    previous = handover.previous
+    if previous is None:
+        return None
+    does = "is started again" if handover.revive else "goes on"
+    return Operation(
+        Verb.RESTORE,
+        KIND,
+        step.change.unit.name,
+        f"only if that fails: {previous.name} with version {previous.version} {does}",
+        depends_on=(*handover.after, *_watched(step)),
+        when=When.FAILURE,
+        payload=UnitReturn(
+            step.change.unit.name,
+            replace(step.change, unit=replace(previous, retired_at=None)),
+            handover.revive,
+        ),
+    )
+
+
+def _watched(step: _Step) -> tuple[str, ...]:
+    name = step.change.unit.name
+    verbs = (Verb.WRITE if step.write else None, step.begin, Verb.CHECK)
+    return tuple(operation_id(KIND, verb, name) for verb in verbs if verb is not None)

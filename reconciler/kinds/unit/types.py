@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from reconciler.core.endpoint import Endpoint
 from reconciler.core.inventory import OwnedUnit
-from reconciler.core.types import ModelId, ProfileName, UnitName, VersionId
+from reconciler.core.types import Bytes, ModelId, ProfileName, UnitName, VersionId
 from reconciler.core.units import SupervisorKind, UnitDefinition, UnitStatus
 
 
@@ -25,6 +25,8 @@ class DesiredUnit:
     """Ids of operations that must succeed before it starts, where the plan holds them."""
     blocked: tuple[str, str | None] | None = None
     """Why it cannot be served now, and the mending command: an unresolved version, a missing engine flag."""
+    takes: Mapping[str, Bytes] | None = None
+    """Memory that it will take, by device and of `ram`; None where that is not known."""
 
     @property
     def name(self) -> UnitName:
@@ -73,8 +75,39 @@ class UnitChange:
 
 
 @dataclass(frozen=True, slots=True)
+class Handover:
+    """How a runtime with a name of its own takes over from another of its model."""
+
+    previous: OwnedUnit | None
+    """What goes on serving when the new one does not become ready; None when there is nothing."""
+    after: tuple[str, ...] = ()
+    """Operations that make room for it; they must have succeeded before it starts."""
+    revive: bool = False
+    """`previous` does not run by then, and is started again when the new one fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitReturn:
+    """Payload of restore where two units are involved: the one that failed goes, the other serves."""
+
+    failed: UnitName
+    previous: UnitChange
+    revive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UnitStop:
+    """Payload of stop."""
+
+    name: UnitName
+    endpoint: str
+    drain_seconds: float
+    """So long it may take to finish the requests that it has; 0: it is not asked."""
+
+
+@dataclass(frozen=True, slots=True)
 class UnitNames:
-    """Payload of reload, stop and remove."""
+    """Payload of reload, keep, drain and remove."""
 
     changed: tuple[UnitName, ...] = ()
     removed: tuple[UnitName, ...] = ()

@@ -10,7 +10,8 @@ from reconciler.core.inventory import OwnedUnit
 from reconciler.core.operations import Verb, check_graph
 from reconciler.core.types import ModelId, ProfileName, UnitName, VersionId, unit_name
 from reconciler.core.units import GpuAccess, SupervisorKind, UnitDefinition, UnitState, UnitStatus
-from reconciler.kinds.unit.plan import UnitPlan, plan_removals, plan_units
+from reconciler.kinds.unit.plan import UnitPlan, plan_units
+from reconciler.kinds.unit.removal import Removal, plan_removals
 from reconciler.kinds.unit.types import DesiredUnit, ObservedUnit, UnitWorld
 
 OWNER = "0123456789ab"
@@ -98,7 +99,7 @@ def steps(plan: UnitPlan) -> list[str]:
 def test_a_unit_as_wanted_yields_nothing() -> None:
     unit = wanted()
     plan = plan_units([unit], world((owned(unit), seen(unit.name))))
-    assert plan == UnitPlan((), (), ())
+    assert plan == UnitPlan((), (), (), ())
 
 
 def test_a_new_unit_is_written_read_started_and_checked() -> None:
@@ -226,7 +227,7 @@ def test_a_blocked_change_leaves_the_running_unit_alone() -> None:
 def test_removals_stop_before_they_remove_and_are_told_once() -> None:
     a, b = wanted("a", port=1), wanted("b", port=2)
     there = world((owned(a), seen(a.name)), (owned(b), seen(b.name, UnitState.ABSENT)))
-    operations = plan_removals({a.name: "dropped", b.name: "elsewhere"}, there, after=())
+    operations = plan_removals([Removal(owned(a), "dropped"), Removal(owned(b), "elsewhere")], there)
     assert [(operation.verb, operation.resource) for operation in operations] == [
         (Verb.STOP, "llama@a-cpu"),
         (Verb.REMOVE, "llama@a-cpu"),

@@ -1,0 +1,48 @@
+"""What is wanted of the gateway, and what was seen of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from reconciler.core.routes import Route
+from reconciler.core.types import ModelId, UnitName
+
+GATEWAY = UnitName("modelctl-gateway")
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayUnit:
+    """The gateway's own unit file."""
+
+    text: str
+    config_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class RouteWorld:
+    """Everything that planning routes looks at."""
+
+    in_force: Mapping[ModelId, Route]
+    up: bool = False
+    """Whether the gateway answers."""
+    installed: str | None = None
+    """Configuration hash of its unit file; None without one."""
+    foreign: str | None = None
+    """Whose unit file that is, when it is not ours."""
+    refused: Mapping[int, str] = field(default_factory=dict)
+    """Ports that it holds by its routes and could not open, and why."""
+    held: Mapping[int, str] = field(default_factory=dict)
+    """Wanted ports that somebody else listens on, and who; not those of runtimes of ours, which give way."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteChange:
+    """Payload of hold, route and restore."""
+
+    route: Route
+
+
+@dataclass(frozen=True, slots=True)
+class RouteRemoval:
+    """Payload of remove."""
+
+    model: ModelId
