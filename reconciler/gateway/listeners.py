@@ -15,7 +15,9 @@ _BACKLOG = 1024
 _KEEP_ALIVE_SECONDS = 3600.0
 """Longer than any client keeps one, so that the client is who closes and no request meets a closed door."""
 _CUT_SECONDS = 0.1
-_SETTLED_SECONDS = 0.05
+_LAST_CALL_SECONDS = 0.05
+_SETTLED_SECONDS = 0.01
+"""What a request needs at most from its last byte of head until it counts as busy."""
 
 
 class _Listener:
@@ -54,10 +56,11 @@ class _Listener:
         """Accept no more; connections end when they have answered what they are at."""
         if self._accepting is not None:
             self._accepting.close()
-        self._server.pre_shutdown()
-        # aiohttp stops listening to idle connections and leaves them open: their clients would wait for ever.
-        # A moment later, because a request whose head has just come is not with us yet.
-        asyncio.get_running_loop().call_later(_SETTLED_SECONDS, self._close_idle)
+        loop = asyncio.get_running_loop()
+        # Requests that are on their way in are still taken. Then aiohttp stops listening to connections, but
+        # leaves idle ones open, whose clients would wait for ever.
+        loop.call_later(_LAST_CALL_SECONDS, self._server.pre_shutdown)
+        loop.call_later(_LAST_CALL_SECONDS + _SETTLED_SECONDS, self._close_idle)
 
     async def cut(self) -> None:
         """End what is left."""
