@@ -80,7 +80,10 @@ def _apply(
 ) -> ExitCode:
     from reconciler.cli.locking import machine_lock  # noqa: PLC0415
     from reconciler.cli.suspending import say_suspended  # noqa: PLC0415
+    from reconciler.host.records import Records  # noqa: PLC0415
     from reconciler.reconcile import saved, session  # noqa: PLC0415
+    from reconciler.reconcile.announce import reached  # noqa: PLC0415
+    from reconciler.reconcile.plan import Request  # noqa: PLC0415
 
     site = session.open_source(source)
     # The lock comes first: a plan that was made before it could be of a machine that moved.
@@ -89,4 +92,7 @@ def _apply(
         if agreed is not None:
             saved.require_same(agreed, plan)
         say_suspended(context, state)
-        return apply_plan(context, plan, site, state, yes=yes)
+        code = apply_plan(context, plan, site, state, yes=yes)
+        if request.only and code is ExitCode.OK:
+            reached(Records(state), session.plan(source, site, state, Request()))
+        return code

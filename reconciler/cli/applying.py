@@ -14,16 +14,22 @@ if TYPE_CHECKING:
 
 
 def apply_plan(context: Context, plan: "Plan", site: "Site", state: "State", *, yes: bool) -> ExitCode:
-    """Show the plan, ask unless `yes`, do it. The caller holds the lock; Refused when the answer is no."""
+    """Show the plan, ask unless `yes`, do it. The caller holds the lock; Refused when the answer is no.
+
+    Where nothing is to be done for the whole spec, its revision is on record as applied afterwards.
+    """
     from reconciler.cli.progress import Narrator  # noqa: PLC0415
     from reconciler.core.plan import render  # noqa: PLC0415
+    from reconciler.host.records import Records  # noqa: PLC0415
     from reconciler.reconcile import carry_out  # noqa: PLC0415
+    from reconciler.reconcile.announce import reached  # noqa: PLC0415
 
     output = context.output
     output.event({"event": "plan", **plan.document()}, render(plan))
     if any(refusal.guard for refusal in plan.refused):
         return ExitCode.REFUSED
     if not plan.has_changes:
+        reached(Records(state), plan)
         return ExitCode.UNHEALTHY if plan.refused else ExitCode.OK
     if not yes and not output.ask("Apply this?"):
         raise Refused("nothing was applied", hint="say yes, or use --yes where nobody can be asked")

@@ -12,6 +12,7 @@ from reconciler.core.suspension import EVERYTHING
 from reconciler.core.types import ModelId
 
 if TYPE_CHECKING:
+    from reconciler.core.inventory import OwnedUnit
     from reconciler.host.records import Records
     from reconciler.host.state import State
     from reconciler.reconcile.site import Site
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 @click.option("--all", "everything", is_flag=True, help="End every suspension, and start all that is held.")
 def command(context: Context, *, models: tuple[str, ...], everything: bool) -> ExitCode:
     """End the suspension of MODELS, start those that a person stopped, and let what failed be tried again.
+
+    What `modelctl status` says of a change that did not hold is taken as read.
 
     What is started is what the spec of the checked-out commit says; outside Git, the spec as it is saved.
     """
@@ -36,12 +39,15 @@ def command(context: Context, *, models: tuple[str, ...], everything: bool) -> E
         asked = named(folder, state, models, everything=everything)
         ended = _end_suspensions(records, asked)
         records.forget_attempts(None if everything else map(ModelId, asked))
+        read = _take_as_read(context, site, state, asked)
         held = _held(site, state, asked)
     for resource in ended:
         context.output.note(f"{'everything' if resource == EVERYTHING else resource} is resumed")
+    for model in read:
+        context.output.note(f"the change of {model} that did not hold is taken as read")
     if held:
         return _start(context, folder, held)
-    if not ended:
+    if not ended and not read:
         context.output.note("nothing was suspended or held")
     context.output.document({"resumed": ended, "started": []}, lambda: "")
     return ExitCode.OK
@@ -57,6 +63,30 @@ def _end_suspensions(records: "Records", asked: Sequence[str]) -> list[str]:
             EventType.RESUMED, "everything" if resource == EVERYTHING else resource, "resumed by hand"
         )
     return ended
+
+
+def _take_as_read(context: Context, site: "Site", state: "State", asked: Collection[str]) -> list[ModelId]:
+    """Models whose last change failed and that answer nevertheless: there is nothing left to be done."""
+    from dataclasses import replace  # noqa: PLC0415
+
+    from reconciler.cli.locking import machine_lock  # noqa: PLC0415
+
+    def failed() -> "list[OwnedUnit]":
+        return [
+            unit
+            for unit in state.units().values()
+            if (EVERYTHING in asked or unit.model in asked)
+            and unit.failure is not None
+            and unit.ready_hash == unit.config_hash
+        ]
+
+    if not failed():
+        return []
+    with machine_lock(context, site):
+        units = failed()
+        for unit in units:
+            state.put_unit(replace(unit, failure=None))
+    return [unit.model for unit in units]
 
 
 def _held(site: "Site", state: "State", asked: Collection[str]) -> frozenset[ModelId]:

@@ -52,7 +52,7 @@ def serve(
     from reconciler.cli.locking import machine_lock  # noqa: PLC0415
     from reconciler.host import git  # noqa: PLC0415
     from reconciler.host.rewrite import require_rewritable  # noqa: PLC0415
-    from reconciler.reconcile import session, versions  # noqa: PLC0415
+    from reconciler.reconcile import outcome, session, versions  # noqa: PLC0415
     from reconciler.reconcile.plan import Request  # noqa: PLC0415
 
     source = session.read_source(Path(context.spec))
@@ -73,17 +73,19 @@ def serve(
         if plan.refused:
             refusal = plan.refused[0]
             raise Refused(f"{refusal.resource}: {refusal.reason}", hint=refusal.hint)
+        was = outcome.before(state, change.model)
         code = apply_plan(context, plan, site, state, yes=yes)
-        if code is ExitCode.OK:
-            _record(context, source.folder, change, commit=commit)
-        else:
-            _report_kept(context, change)
+        if code is not ExitCode.OK:
+            serves = outcome.taken_back(change, was, source=source, site=site, state=state)
+            _report_kept(context, change, serves=serves)
+        elif (revision := _record(context, source.folder, change, commit=commit)) is not None:
+            outcome.committed(revision, change, was, folder=source.folder, site=site, state=state)
         return code
 
 
-def _record(context: Context, folder: Path, change: "Change", *, commit: bool) -> None:
+def _record(context: Context, folder: Path, change: "Change", *, commit: bool) -> str | None:
     """Write what was proven into the spec, still under the lock: a watcher must not see the one without the
-    other.
+    other. Returns the commit, where one was wanted.
     """
     from reconciler.host import git  # noqa: PLC0415
     from reconciler.reconcile.writing import write_edits  # noqa: PLC0415
@@ -109,14 +111,15 @@ def _record(context: Context, folder: Path, change: "Change", *, commit: bool) -
         told += f"; written to {', '.join(map(str, files))}"
         told += f" and committed as {revision[:12]}" if revision else "; commit that, or a watcher undoes it"
     context.output.event(event, told)
+    return revision
 
 
-def _report_kept(context: Context, change: "Change") -> None:
+def _report_kept(context: Context, change: "Change", *, serves: bool) -> None:
     event = {"event": "version", "model": change.model, "version": change.before, "failed": change.after}
     context.output.event({**event, "files": [], "commit": None}, None)
     context.output.note(
-        f"{change.model} is not changed to {change.after}: the spec still says {change.before};"
-        " `modelctl status` says how it is"
+        f"{change.model} is not changed to {change.after}: the spec still says {change.before},"
+        + (" which serves as before" if serves else " which does not answer: `modelctl status` says more")
     )
 
 

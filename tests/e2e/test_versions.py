@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.waiting import wait_until
+from tests.support.watching import events, reasons, watching
 from tests.support.workspace import MODELCTL, Model, Workspace, chat
 
 pytestmark = pytest.mark.slow
@@ -25,6 +27,14 @@ def two_versions(workspace: Workspace) -> Model:
     workspace.git("config", "user.email", "ada@localhost")
     workspace.git("config", "commit.gpgsign", "false")
     return a
+
+
+def unloadable(workspace: Workspace, model: Model) -> None:
+    """A version `bad` whose header reads well, and that the engine then does not load."""
+    path = workspace.root / "files" / "bad.gguf"
+    good = model.files["v2"].read_bytes()
+    path.write_bytes(good.replace(b"tokenizer.ggml.model", b"tokenizer.ggml.m0del"))
+    model.files["bad"] = path
 
 
 def spec_text(workspace: Workspace) -> str:
@@ -181,3 +191,106 @@ def test_gc_spares_what_a_server_has_open_though_the_state_is_lost(workspace: Wo
     found = workspace.json("gc", "--keep", "1", "--yes")
     assert any("has it open" in one["reason"] for one in found["kept"] if one["name"] == "a@v1")
     assert chat(a.port) == "I am a, version 1."
+
+
+def test_a_promotion_that_is_committed_is_on_record_as_that_commit(workspace: Workspace) -> None:
+    two_versions(workspace)
+    for command in (("promote", "a", "--to", "v2"), ("rollback", "a")):
+        workspace.ok(*command, "--yes", "--commit")
+        head = workspace.git("rev-parse", "HEAD")
+        newest = workspace.json("history")["generations"][0]
+        assert (newest["revision"], newest["dirty"]) == (head, False)
+        status = workspace.json("status")
+        for note in (status["attempted"], status["applied"]):
+            assert (note["revision"], note["dirty"]) == (head, False)
+
+
+def test_a_commit_that_is_no_spec_without_other_edits_is_not_what_was_applied(workspace: Workspace) -> None:
+    two_versions(workspace)
+    path = workspace.spec / "models.yaml"
+    text = path.read_text().replace("profiles:\n  cpu_only: {gpus: []}\n", "", 1)
+    path.write_text(re.sub(r"cpu_only: {port: \d+, ", "slow: {", text))
+    workspace.commit("the profile is in a file that nobody added")
+    (workspace.spec / "profiles.yaml").write_text("profiles: {slow: {gpus: []}}\n")
+    workspace.ok("apply", "--yes")
+    parent = workspace.git("rev-parse", "HEAD")
+    workspace.ok("promote", "a", "--to", "v2", "--yes", "--commit")
+    assert workspace.git("rev-parse", "HEAD^") == parent
+    newest = workspace.json("history")["generations"][0]
+    assert (newest["revision"], newest["dirty"]) == (parent, True)
+
+
+def test_a_watcher_finds_a_committed_promotion_done(workspace: Workspace) -> None:
+    a = two_versions(workspace)
+    with watching(workspace) as watcher:
+        watcher.wait_for("revision_seen")
+        workspace.ok("promote", "a", "--to", "v2", "--yes", "--commit")
+        before = workspace.runtimes()
+        watcher.wait_for("revision_seen", count=2)
+        # Something to mend is done after whatever the new revision brought.
+        workspace.edit("b", "context_tokens: 512", "context_tokens: 600")
+        watcher.wait_for("apply_ended", count=3)
+        assert sum(event["type"] == "apply_began" for event in events(workspace)) == 3
+        assert workspace.runtimes()["a"]["pid"] == before["a"]["pid"]
+        assert chat(a.port) == "I am a, version 2."
+
+
+def test_a_promotion_that_fails_beside_a_watcher_leaves_nothing_to_wait_for(workspace: Workspace) -> None:
+    a = two_versions(workspace)
+    unloadable(workspace, a)
+    workspace.write()
+    workspace.ok("apply", "--yes")
+    before, head = spec_text(workspace), workspace.git("rev-parse", "HEAD")
+    with watching(workspace) as watcher:
+        watcher.wait_for("revision_seen")
+        done = workspace.run("promote", "a", "--to", "bad", "--yes", "--commit")
+        assert done.returncode == 4
+        assert "the spec still says v1, which serves as before" in done.stderr
+        assert (spec_text(workspace), workspace.git("rev-parse", "HEAD")) == (before, head)
+        status = workspace.json("status")
+        assert status["in_sync"] is True
+        assert status["attempted"]["revision"] == status["applied"]["revision"] == head
+        [fault] = [one for one in status["conditions"] if one["type"] == "Stalled"]
+        assert fault["reason"] == "ChangeFailed"
+        assert fault["message"].startswith("bad did not hold, v1 is kept: ")
+        # An edit that comes now was applied by nobody, so it is no reason for the watcher to stand still.
+        workspace.edit("a", "context_tokens: 512", "context_tokens: 600", commit=False)
+        wait_until(lambda: "NotCommitted" in reasons(workspace), 20, "the edit being seen")
+        assert "AppliedByHand" not in reasons(workspace)
+        workspace.commit("edit")
+        watcher.wait_for("revision_seen", count=2)
+        wait_until(lambda: "ChangeFailed" not in reasons(workspace), 20, "the next change that holds")
+
+
+def test_a_change_that_did_not_hold_is_taken_as_read_by_resume(workspace: Workspace) -> None:
+    a = two_versions(workspace)
+    unloadable(workspace, a)
+    workspace.write()
+    workspace.ok("apply", "--yes")
+    assert workspace.run("promote", "a", "--to", "bad", "--yes").returncode == 4
+    assert workspace.run("status").returncode == 4
+    pid = workspace.runtimes()["a"]["pid"]
+    assert "taken as read" in workspace.run("resume", "a").stderr
+    assert workspace.run("status").returncode == 0
+    assert workspace.runtimes()["a"]["pid"] == pid
+    assert workspace.json("history", "a")["generations"][0]["changes"][0]["failure"]
+
+
+def test_only_some_models_applied_is_not_the_revision_applied(workspace: Workspace) -> None:
+    two_versions(workspace)
+    applied = workspace.git("rev-parse", "HEAD")
+    workspace.edit("a", "context_tokens: 512", "context_tokens: 600")
+    workspace.edit("b", "context_tokens: 512", "context_tokens: 600")
+    head = workspace.git("rev-parse", "HEAD")
+    workspace.ok("apply", "--only", "a", "--yes")
+    status = workspace.json("status")
+    assert (status["attempted"]["revision"], status["applied"]["revision"]) == (head, applied)
+    workspace.ok("apply", "--only", "b", "--yes")
+    assert workspace.json("status")["applied"]["revision"] == head, "now nothing is left of it"
+
+
+def test_a_commit_that_changes_nothing_is_applied_by_looking(workspace: Workspace) -> None:
+    two_versions(workspace)
+    workspace.commit("a note")
+    workspace.ok("apply", "--yes")
+    assert workspace.json("status")["applied"]["revision"] == workspace.git("rev-parse", "HEAD")
