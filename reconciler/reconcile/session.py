@@ -12,11 +12,7 @@ from reconciler.host.spec_files import read_spec_folder
 from reconciler.host.state import State
 from reconciler.reconcile.artifacts import plan_site_artifacts
 from reconciler.reconcile.desired import Facts, compile_spec
-<<<<<<< /var/tmp/hv/over/reconciler/reconcile/session.py
-from reconciler.reconcile.observe import observe_units
-=======
 from reconciler.reconcile.observe import observe
->>>>>>> /var/tmp/hv/tmp.hJxWupJZqe
 from reconciler.reconcile.partial import PartialPlan
 from reconciler.reconcile.placement import place
 from reconciler.reconcile.plan import Request, make_plan
@@ -73,12 +69,7 @@ def plan(source: Source, site: Site, state: State, request: Request) -> Plan:
     """Look at the machine and decide; changes nothing. A PartialPlan where the request leaves models out."""
     desired = compile_spec(source.spec, source.revision, facts(source.spec, site, state))
     artifacts = plan_site_artifacts(site, desired, request)
-<<<<<<< /var/tmp/hv/over/reconciler/reconcile/session.py
-    world = observe_units(site, state, desired.units)
-    made = make_plan(desired, artifacts, world, request)
-=======
     made = make_plan(desired, artifacts, observe(site, state, desired), request)
->>>>>>> /var/tmp/hv/tmp.hJxWupJZqe
     return PartialPlan.of(made) if request.only or request.without else made
 
 
