@@ -70,6 +70,12 @@ class Gateway:
         """A bare connection, for what no HTTP client would do."""
         return socket.create_connection(("127.0.0.1", port or self.port), TIMEOUT)
 
+    def speak(self, words: bytes) -> bytes:
+        """All that is answered to these bytes until the gateway closes."""
+        with self.dial() as client:
+            client.sendall(words)
+            return client.makefile("rb").read()
+
     def ask(
         self,
         method: str = "GET",
