@@ -44,23 +44,12 @@ class ReadyReport:
 def look(endpoint: Endpoint, *, timeout: float = _LOOK_SECONDS) -> Health:
     """One `GET /health`; takes at most `timeout` seconds and raises nothing."""
     try:
-        status, answer = _ask(endpoint, "GET", "/health", timeout=timeout)
+        status, answer = ask(endpoint, "GET", "/health", timeout=timeout)
     except OSError:
         return Health.SILENT
     except http.client.HTTPException:
         return Health.FOREIGN
     return _judge(status, answer)
-
-
-def busy_slots(endpoint: Endpoint, *, timeout: float = 1.0) -> int:
-    """How many requests a llama-server is answering, by `GET /slots`; 0 when it does not tell."""
-    try:
-        status, answer = _ask(endpoint, "GET", "/slots", timeout=timeout)
-    except (OSError, http.client.HTTPException):
-        return 0
-    if status != http.client.OK or not isinstance(answer, list):
-        return 0
-    return sum(bool(slot.get("is_processing")) for slot in answer if isinstance(slot, dict))
 
 
 def wait_ready(
@@ -117,7 +106,7 @@ def prove(endpoint: Endpoint, *, timeout: float, embedding: bool = False, api_ke
     if embedding:
         path, body = "/embedding", {"content": "Hi"}
     try:
-        status, answer = _ask(endpoint, "POST", path, timeout=timeout, body=body, api_key=api_key)
+        status, answer = ask(endpoint, "POST", path, timeout=timeout, body=body, api_key=api_key)
     except TimeoutError as error:
         raise UnhealthyError(
             f"{endpoint} is loaded but made no token in {timeout:.0f} s", hint="see its log"
@@ -130,7 +119,7 @@ def prove(endpoint: Endpoint, *, timeout: float, embedding: bool = False, api_ke
 
 def _check_alias(endpoint: Endpoint, alias: str, api_key: str | None) -> None:
     try:
-        status, answer = _ask(endpoint, "GET", "/v1/models", timeout=_LOOK_SECONDS, api_key=api_key)
+        status, answer = ask(endpoint, "GET", "/v1/models", timeout=_LOOK_SECONDS, api_key=api_key)
     except (OSError, http.client.HTTPException) as error:
         raise UnhealthyError(f"{endpoint} went away when asked for its name", hint="see its log") from error
     if status != http.client.OK:
@@ -184,7 +173,7 @@ def _reason(status: int, answer: Any) -> str:
     return f"{message} ({status})" if message else f"status {status}"
 
 
-def _ask(
+def ask(
     endpoint: Endpoint,
     method: str,
     path: str,

@@ -100,7 +100,10 @@ def look(
         ]
         runtimes = tuple(
             pool.map(
-                lambda pair: _runtime(*pair, gateway.in_force.get(pair[0].model), supervised=running), units
+                lambda pair: _runtime(
+                    pair[0], pair[1], gateway.in_force.get(pair[0].model), supervised=running
+                ),
+                units,
             )
         )
     revision = latest.revision if latest else None

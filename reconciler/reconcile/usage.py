@@ -9,9 +9,9 @@ from reconciler.core.inventory import OwnedUnit
 from reconciler.core.routes import BackendUse
 from reconciler.core.types import Bytes
 from reconciler.host import gateway
-from reconciler.host.health import busy_slots
 from reconciler.host.memory import host_memory
 from reconciler.host.overrides_cache import read_placement
+from reconciler.host.slots import slots
 from reconciler.kinds.placement.document import file_name, parse
 from reconciler.reconcile.desired import ActiveProfile
 from reconciler.reconcile.site import Site
@@ -26,14 +26,19 @@ def use_of(site: Site, unit: OwnedUnit) -> BackendUse:
     seen = _seen_by_gateway(site, unit.endpoint)
     if seen is not None:
         return BackendUse(seen.requests, min(idle, seen.idle_seconds))
-    requests = busy_slots(parse_endpoint(unit.endpoint))
+    requests = _requests(parse_endpoint(unit.endpoint))
     return BackendUse(requests, 0.0 if requests else idle)
 
 
 def requests_at(site: Site, endpoint: Endpoint) -> int:
     """How many requests it is answering."""
     seen = _seen_by_gateway(site, str(endpoint))
-    return busy_slots(endpoint) if seen is None else seen.requests
+    return _requests(endpoint) if seen is None else seen.requests
+
+
+def _requests(endpoint: Endpoint) -> int:
+    found = slots(endpoint)
+    return 0 if found is None else found.requests
 
 
 def room(spec: Spec, active: ActiveProfile) -> Mapping[str, Bytes]:

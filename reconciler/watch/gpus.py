@@ -4,9 +4,9 @@ from pathlib import Path
 
 from reconciler.core.conditions import Condition
 from reconciler.core.types import ProfileName
-from reconciler.gpu.eligibility import OwnUse
 from reconciler.host.profile_file import profile_path, write_profile
-from reconciler.reconcile.gpu_watch import GpuWatch, open_watch
+from reconciler.host.state import State
+from reconciler.reconcile.gpu_watch import GpuWatch, open_watch, own_use
 from reconciler.reconcile.site import Site
 from reconciler.spec.model import Spec
 
@@ -19,7 +19,7 @@ class ProfileKeeper:
         self.active: ProfileName | None = None
         self.conditions: tuple[Condition, ...] = ()
 
-    def look(self, spec: Spec, site: Site, pids: frozenset[int]) -> ProfileName | None:
+    def look(self, spec: Spec, site: Site, state: State) -> ProfileName | None:
         """The profile that holds now; None while none is possible, and for a spec without GPUs."""
         profiles = {ProfileName(name): profile.cards for name, profile in spec.profiles.items()}
         if not any(profiles.values()):
@@ -28,7 +28,7 @@ class ProfileKeeper:
         if self._watch is None:
             self._watch = open_watch(site, profiles)
         self._watch.profiles = profiles
-        view = self._watch.look(OwnUse(pids))
+        view = self._watch.look(own_use(site, state))
         self.active = view.selection.active
         self.conditions = view.conditions()
         write_profile(profile_path(Path(site.places.state)), self.active)

@@ -27,6 +27,7 @@ from reconciler.watch.hooks import HookRunner
 from reconciler.watch.passes import Pass, run_pass
 from reconciler.watch.record import Following, WatcherRecord
 from reconciler.watch.remote import RemoteFollower
+from reconciler.watch.retired import RetiredWatch
 from reconciler.watch.source import CurrentSource, words_of
 
 _BUSY_SECONDS = 0.5
@@ -79,6 +80,7 @@ class Watcher:
         self._notifier = ServiceNotifier()
         self._profile = ProfileKeeper()
         self._hooks = HookRunner(self._records)
+        self._retired = RetiredWatch(state)
         self._machine = machine.Machine()
         self._memory: Memory | None = None
         self._whole: Attempt | None = None
@@ -190,10 +192,11 @@ class Watcher:
         for kind, name, message in machine.happened(self._machine, seen):
             self._records.write(kind, name, message)
         self._machine = seen
+        self._retired.look(self._state.units().values())
         source = self._current.source
         if source is not None:
             before = self._profile.active
-            active = self._profile.look(source.spec, self._current.site, seen.pids)
+            active = self._profile.look(source.spec, self._current.site, self._state)
             if active != before and self._memory is not None:
                 told = f"{before or 'none'} → {active or 'none'}"
                 self._records.write(EventType.PROFILE_CHANGED, "profile", told)

@@ -25,10 +25,6 @@ class Machine:
     statuses: Mapping[UnitName, UnitStatus] = field(default_factory=dict)
     held: frozenset[UnitName] = frozenset()
 
-    @property
-    def pids(self) -> frozenset[int]:
-        return frozenset(status.pid for status in self.statuses.values() if status.pid is not None)
-
 
 def look(site: Site, owned: Mapping[UnitName, OwnedUnit]) -> Machine:
     """One call to the supervisor, and the time stamps of the files that units depend on. Reads no file."""

@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 
 from reconciler.core.errors import ModelctlError
-from reconciler.core.types import Bytes, ModelId, ProfileName, unit_name
+from reconciler.core.types import ProfileName
 from reconciler.gpu.eligibility import OwnUse
-from reconciler.gpu.transition import RuntimeUse, transition
 from reconciler.host.lockout import edit_lockouts, own_path
-from reconciler.reconcile.gpu_watch import GpuView, GpuWatch, gpus_of
+from reconciler.reconcile.gpu_watch import GpuWatch, gpus_of
 from tests.gpu.cards import CPU_ONLY, MAX, MID, PROFILES
 from tests.support.nvml.standin import GIB, RTX_3060, RTX_5080, FakeGpus, FakeProcess
 
@@ -205,41 +204,3 @@ def test_profiles_may_change_between_looks(gpus: FakeGpus, watch: GpuWatch) -> N
     look(watch)
     watch.profiles = {ProfileName("one"): ("RTX 3060",)}
     assert look(watch) == ["one"]
-
-
-def _runtimes(view: GpuView, running: dict[ProfileName, float]) -> list[RuntimeUse]:
-    """A model served under max on the 5080 and under mid on the 3060; `running`: profile → idle seconds."""
-    devices = {MAX: {RTX_5080.uuid: Bytes(10 * GIB)}, MID: {RTX_3060.uuid: Bytes(8 * GIB)}}
-    return [
-        RuntimeUse(
-            unit_name("coder", profile),
-            ModelId("coder"),
-            profile,
-            running=profile in running,
-            ready=profile in running,
-            idle=running.get(profile, 0.0),
-            devices=devices[profile],
-        )
-        for profile in (MAX, MID)
-        if profile in running or profile == view.selection.active
-    ]
-
-
-def test_the_runtimes_follow_the_profile_there_and_back(gpus: FakeGpus, watch: GpuWatch) -> None:
-    free = {RTX_5080.uuid: Bytes(5 * GIB), RTX_3060.uuid: Bytes(11 * GIB)}
-    view = watch.look()
-    assert transition(view.selection.active, _runtimes(view, {MAX: 0}), free).settled
-    play(gpus)
-    view = [watch.look() for _ in range(3)][-1]
-    now = transition(view.selection.active, _runtimes(view, {MAX: 0}), free)
-    assert (now.start, now.bridge) == (("llama@coder-mid",), ("llama@coder-max",))
-    now = transition(view.selection.active, _runtimes(view, {MAX: 12, MID: 0}), free)
-    assert now.drain == ("llama@coder-max",)
-    now = transition(view.selection.active, _runtimes(view, {MAX: 300, MID: 0}), free)
-    assert now.stop == ("llama@coder-max",)
-    stop_playing(gpus)
-    view = [watch.look() for _ in range(6)][-1]
-    now = transition(
-        view.selection.active, _runtimes(view, {MID: 0}), free | {RTX_5080.uuid: Bytes(15 * GIB)}
-    )
-    assert (now.start, now.bridge) == (("llama@coder-max",), ("llama@coder-mid",))
