@@ -12,7 +12,7 @@ def command(context: Context) -> ExitCode:
     """Say what serving needs and this machine lacks, each with the command that mends it."""
     from reconciler.reconcile import doctor, session  # noqa: PLC0415
 
-    site = session.open_folder(Path(context.spec))
+    site = session.open_any_folder(Path(context.spec))
     findings = doctor.examine(site)
     styles = {
         doctor.Verdict.OK: Style.GOOD,

@@ -242,7 +242,7 @@ def _known_flags(context: Context) -> "Mapping[str, EngineFlag]":
     from reconciler.reconcile import session  # noqa: PLC0415
 
     try:
-        return session.open_folder(Path(context.spec)).engine.flags
+        return session.open_any_folder(Path(context.spec)).engine.flags
     except ModelctlError as error:
         context.output.note(f"note: the flags are not checked: {error.what}")
         return {}

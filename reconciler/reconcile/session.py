@@ -1,11 +1,13 @@
 """The deciding half of the one flow: read the spec, open the site, make the plan."""
 
+import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler.core.errors import SpecError
+from reconciler.core.errors import ModelctlError, SpecError, SpecErrors
 from reconciler.core.plan import Plan, Revision
 from reconciler.host import git
 from reconciler.host.spec_files import read_spec_folder
@@ -17,6 +19,7 @@ from reconciler.reconcile.partial import PartialPlan
 from reconciler.reconcile.placement import place
 from reconciler.reconcile.plan import Request, make_plan
 from reconciler.reconcile.profile import active_profile
+from reconciler.reconcile.settings_alone import settings_alone
 from reconciler.reconcile.site import Site, open_site
 from reconciler.reconcile.usage import room
 from reconciler.spec.load import load
@@ -57,12 +60,40 @@ def open_source(source: Source) -> Site:
 
 
 def open_folder(folder: Path) -> Site:
-    """The site of a spec folder, for looking only: a spec that is missing or broken leaves the defaults."""
+    """The site of a spec folder, for commands that look and do without the rest of the spec.
+
+    Of a spec that does not load, its settings alone count, else those of the last commit. SpecError where
+    neither says which store is meant, and `$MODELCTL_STORE` does not: nobody must be shown another one.
+    """
     try:
-        settings = read_spec(folder).settings
-    except SpecError:
-        settings = Settings()
-    return open_site(settings, folder)
+        return open_site(read_spec(folder).settings, folder)
+    except SpecError as error:
+        settings = _settings_of_broken(folder)
+        if settings is None and not os.environ.get("MODELCTL_STORE"):
+            fault = error.faults[0] if isinstance(error, SpecErrors) else error
+            raise SpecError(
+                f"{fault.what}; so it cannot be told which store is meant",
+                where=fault.where,
+                hint="name the spec's folder with --spec, or the store with MODELCTL_STORE",
+            ) from error
+        return open_site(settings or Settings(), folder)
+
+
+def open_any_folder(folder: Path) -> Site:
+    """As `open_folder`; before there is a spec at all, the site that one without settings would have."""
+    if not folder.is_dir() or not any(folder.glob("*.y*ml")):
+        return open_site(Settings(), folder)
+    return open_folder(folder)
+
+
+def _settings_of_broken(folder: Path) -> Settings | None:
+    with suppress(SpecError):
+        found = settings_alone(read_spec_folder(folder))
+        if found is not None:
+            return found
+    with suppress(ModelctlError):  # not in Git, or no commit that has the folder
+        return settings_alone(git.texts_at(folder, "HEAD")[1])
+    return None
 
 
 def plan(source: Source, site: Site, state: State, request: Request) -> Plan:
