@@ -114,7 +114,7 @@ def facts(spec: Spec, site: Site, state: State) -> Facts:
         active=active,
         placements=place(spec, site, state, active),
         user=site.user,
-        room=room(spec, active),
+        room=room(spec, active, site, state),
         gateway=(sys.executable, "-m", "reconciler.gateway"),
         package=str(Path(__file__).parents[2]),
     )

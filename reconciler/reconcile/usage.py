@@ -12,8 +12,10 @@ from reconciler.host import gateway
 from reconciler.host.memory import host_memory
 from reconciler.host.overrides_cache import read_placement
 from reconciler.host.slots import slots
+from reconciler.host.state import State
 from reconciler.kinds.placement.document import file_name, parse
 from reconciler.reconcile.desired import ActiveProfile
+from reconciler.reconcile.gpu_watch import own_use
 from reconciler.reconcile.site import Site
 from reconciler.spec.model import Spec
 
@@ -41,15 +43,22 @@ def _requests(endpoint: Endpoint) -> int:
     return 0 if found is None else found.requests
 
 
-def room(spec: Spec, active: ActiveProfile) -> Mapping[str, Bytes]:
-    """Memory that is free now, above the reserve, by GPU of the profile and of `ram`.
+def room(spec: Spec, active: ActiveProfile, site: Site, state: State) -> Mapping[str, Bytes]:
+    """Memory that is free now, above the reserve, by device of the profile and of `ram`.
 
-    Apple's unified memory is RAM; what an RPC server has left it does not tell.
+    Apple's unified memory is RAM. An RPC server does not tell what it has left, so what our own running
+    runtimes were placed with is taken off what it offers.
     """
     reserve = spec.settings.reserve
     ram = host_memory().available - reserve.ram
-    cards = {gpu.uuid: Bytes(max(0, gpu.free - reserve.vram)) for gpu in active.gpus}
-    return {**cards, "ram": Bytes(max(0, ram))}
+    found = {gpu.uuid: Bytes(max(0, gpu.free - reserve.vram)) for gpu in active.gpus}
+    servers = spec.profiles[active.name].rpc if active.name is not None else ()
+    if servers:
+        placed = own_use(site, state).placed
+        found |= {
+            server.address: Bytes(max(0, server.vram - placed.get(server.address, 0))) for server in servers
+        }
+    return {**found, "ram": Bytes(max(0, ram))}
 
 
 def takes_of(site: Site, unit: OwnedUnit) -> Mapping[str, Bytes]:
