@@ -8,12 +8,16 @@ import click
 from reconciler.cli.context import Context, declare
 from reconciler.core.errors import UsageError
 from reconciler.core.suggest import did_you_mean
+from reconciler.core.types import UnitName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from reconciler.core.inventory import OwnedUnit
-    from reconciler.core.types import UnitName
+    from reconciler.host.supervisors.base import Supervisor
+
+_OURS = ("modelctl-gateway", "modelctl-watch")
+"""Units beside the runtimes."""
 
 
 @declare("logs", short_help="Show what a runtime's server says.")
@@ -23,21 +27,28 @@ if TYPE_CHECKING:
     "-n", "--lines", type=click.IntRange(min=0), default=50, show_default=True, help="Lines from before."
 )
 def command(context: Context, *, name: str, follow: bool, lines: int) -> None:
-    """Show the log of NAME: a runtime (llama@model-profile) or a model."""
+    """Show the log of NAME: a model, a runtime (llama@model-profile), modelctl-gateway or modelctl-watch."""
     from reconciler.reconcile import session  # noqa: PLC0415
 
     site = session.open_folder(Path(context.spec))
     with site.state() as state:
-        unit = _find(name, state.units())
+        unit = _ours(name, site.supervisor) or _runtime(name, state.units())
     for line in site.supervisor.log(unit, lines=lines, follow=follow):
         context.output.raw(line)
 
 
-def _find(name: str, units: "Mapping[UnitName, OwnedUnit]") -> "UnitName":
-    """The runtime of this name, or the only one of the model of this name."""
-    matching = [unit.name for unit in units.values() if name in {unit.name, unit.model}]
-    if len(matching) == 1:
-        return matching[0]
-    if matching:
-        raise UsageError(f"{name} has several runtimes", hint=f"one of: {', '.join(matching)}")
+def _ours(name: str, supervisor: "Supervisor") -> UnitName | None:
+    unit = UnitName(name)
+    return unit if name in _OURS and supervisor.unit_path(unit).exists() else None
+
+
+def _runtime(name: str, units: "Mapping[UnitName, OwnedUnit]") -> UnitName:
+    """The runtime of this name, or of the model of this name; of several that which is wanted now."""
+    matching = [unit for unit in units.values() if name in {unit.name, unit.model}]
+    wanted = [unit for unit in matching if unit.retired_at is None] or matching
+    if len(wanted) == 1:
+        return wanted[0].name
+    if wanted:
+        names = ", ".join(unit.name for unit in wanted)
+        raise UsageError(f"{name} has several runtimes", hint=f"one of: {names}")
     raise UsageError(f"no runtime is called {name!r}", hint=did_you_mean(name, units) or "`modelctl status`")
