@@ -1,13 +1,14 @@
 """What was found, fitted into a spec: under which profile, on which ports, and what the spec has already."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reconciler.core.errors import UsageError
 from reconciler.core.suggest import did_you_mean
 from reconciler.core.types import is_id
 from reconciler.imports.found import Found, FoundModel, FoundPersona, Remark
+from reconciler.kinds.placement.memory_flags import placing_flags
 from reconciler.spec.addresses import parse_listen
 from reconciler.spec.model import Model, Spec
 
@@ -117,6 +118,7 @@ class _Fit:
         elif model.port is not None:
             ports[model.port] = f"model `{model.id}`"
             settings["port"] = model.port
+        model = self._placed(model)
         entry = {
             "id": model.id,
             "display_name": model.display_name,
@@ -127,10 +129,22 @@ class _Fit:
             "parallel": None if model.parallel == 1 else model.parallel,
             "memory_limit": None if model.memory_limit is None else _size(model.memory_limit),
             "embedding": model.embedding or None,
+            "strategy": model.strategy,
             "flags": dict(model.flags) or None,
             "profiles": {self.profile: settings},
         }
         return {key: value for key, value in entry.items() if value is not None}
+
+    def _placed(self, model: FoundModel) -> FoundModel:
+        """What lies on which GPU is nothing to say where there is none, and could keep it from starting."""
+        placing = placing_flags(model.flags)
+        if not placing or self.spec.profiles[self.profile].devices:
+            return model
+        told = ", ".join(f"--{name}" for name in placing)
+        why = f"profile `{self.profile}` has no GPU; name another one with --profile"
+        self.remarks.append(Remark(model.name, f"{told} left out here after all: {why}"))
+        flags = {name: value for name, value in model.flags.items() if name not in placing}
+        return replace(model, flags=flags, strategy=None)
 
     def _persona(
         self, persona: FoundPersona, bases: Mapping[str, str], names: set[str]

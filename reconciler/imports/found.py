@@ -44,6 +44,8 @@ class FoundModel:
     residency: Literal["always", "on_demand"] = "always"
     memory_limit: int | None = None
     embedding: bool = False
+    strategy: Literal["manual", "fit"] | None = None
+    """Who decided which layer lies where; None leaves that to placement."""
     port: int | None = None
     flags: Mapping[str, FlagValue] = field(default_factory=dict)
 

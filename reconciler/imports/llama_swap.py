@@ -13,6 +13,7 @@ from reconciler.core.sizes import format_seconds
 from reconciler.imports.found import Found, FoundModel, FoundPersona, Remark, to_id
 from reconciler.imports.macros import Macros
 from reconciler.imports.server import PORT_UNSET, Home, read_server, renamed, server_arguments
+from reconciler.imports.server_flags import is_read
 from reconciler.imports.words import command_words, without_comments
 from reconciler.spec.syntax import parse
 
@@ -21,6 +22,10 @@ _NOT_TAKEN = {
     "useModelName": "the model name that it sends on is not taken over",
     "concurrencyLimit": "its limit of concurrent requests is not taken over; `parallel` says how many run",
     "metadata": "its metadata is not taken over",
+    "proxy": "its `proxy` address is not taken over; the port of its command is",
+    "checkEndpoint": "its `checkEndpoint` is not taken over; a model is ready when it gives a token",
+    "cmdStop": "its `cmdStop` is not taken over; the supervisor ends it",
+    "unlisted": "that it is unlisted is not taken over",
 }
 
 
@@ -85,6 +90,8 @@ def _read_entry(name: str, entry: Any, macros: Macros, around: Surroundings) -> 
     env = dict(_variables(entry, own))
     served = read_server(name, arguments, Home(around.folder, env, around.known))
     said = [line for key, line in _NOT_TAKEN.items() if entry.get(key)] + list(served.remarks)
+    if others := sorted(name for name in env if not is_read(name)):
+        said.append(f"its variables {', '.join(others)} are not taken over")
     if before:
         said.append(f"what stands before llama-server is not taken over: {' '.join(before)}")
     title = entry.get("name")
@@ -138,5 +145,10 @@ def _general(document: Mapping[str, Any]) -> Iterator[str]:
         yield "which models may run together is not taken over; the memory of the machine decides"
     if document.get("apiKeys"):
         yield "its API keys are not taken over"
+    if document.get("healthCheckTimeout"):
+        seconds = document["healthCheckTimeout"]
+        yield f"its healthCheckTimeout is not taken over; `settings.ready_timeout: {seconds}s` is the same"
+    if document.get("startPort"):
+        yield "its startPort is not taken over; `settings.pool.ports` says which ports are given"
     if document.get("peers"):
         yield "its peers are not taken over"

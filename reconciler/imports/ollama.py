@@ -26,7 +26,9 @@ _SAMPLING = {
 }
 """Modelfile parameters and the spec's `sampling`."""
 _WHOLE = {"top_k", "seed", "num_predict"}
-_FLAGS = {"num_thread": "threads", "num_batch": "batch-size"}
+_FLAGS = {"num_thread": "threads", "num_batch": "batch-size", "num_gpu": "gpu-layers", "main_gpu": "main-gpu"}
+_PLACING = {"num_gpu", "main_gpu"}
+"""Parameters that say what lies where, as placement does otherwise."""
 _BASE = "-base"
 
 
@@ -60,7 +62,9 @@ def read_ollama(models: Sequence[OllamaModel]) -> Found:
         identity = _free(base.id + (_BASE if base.adds else ""), taken)
         found.append(_model(identity, base, tags))
         for tag in tags:
-            remarks += [Remark(str(tag.source.name), text) for text in tag.remarks]
+            remarks += [
+                Remark(str(tag.source.name), text) for text in (*tag.remarks, *_differences(tag, base))
+            ]
             if tag is base and not tag.adds:
                 continue
             personas.append(
@@ -81,10 +85,7 @@ def _model(identity: str, base: _Tag, tags: Sequence[_Tag]) -> FoundModel:
     address = f"ollama://{source.name}"
     files = source.manifest.files()
     contexts = [count for tag in tags if (count := _count(tag.source.parameters.get("num_ctx")))]
-    flags: dict[str, FlagValue] = {}
-    for parameter, flag in _FLAGS.items():
-        if count := _count(source.parameters.get(parameter)):
-            flags[flag] = count
+    flags: dict[str, FlagValue] = {_FLAGS[name]: value for name, value in _settings(source).items()}
     companions = {name: {"url": f"{address}#{name}", "sha256": file.sha256} for name, file in files.items()}
     return FoundModel(
         name=str(source.name),
@@ -99,6 +100,7 @@ def _model(identity: str, base: _Tag, tags: Sequence[_Tag]) -> FoundModel:
         loras=tuple(companion for name, companion in companions.items() if name.startswith("adapter")),
         context_tokens=max(contexts, default=None),
         flags=flags,
+        strategy="manual" if _PLACING & _settings(source).keys() else None,
     )
 
 
@@ -116,15 +118,35 @@ def _tag(model: OllamaModel) -> _Tag:
             stops = tuple(_stops(value, model.template or ""))
             if stops:
                 sampling["stop"] = list(stops)
-        elif name == "num_gpu":
-            remarks.append(
-                f"its num_gpu {value!r} is left out: placement decides, and the profile's `gpu_percentages`"
-            )
         elif name not in {"num_ctx", *_FLAGS}:
             remarks.append(f"its parameter {name} has no counterpart and is left out")
     if strange := sorted({role for role, _ in model.messages} - _ROLES):
         remarks.append(f"its messages of the role {', '.join(strange)} are left out")
     return _Tag(model, _name_id(model), sampling, tuple(remarks))
+
+
+def _settings(model: OllamaModel) -> dict[str, int]:
+    """Parameters of the whole runtime that say something; 0 layers on GPUs is something, -1 is not."""
+    return {
+        name: int(number)
+        for name in _FLAGS
+        if (number := _number("num_predict", model.parameters.get(name))) is not None
+        and number >= (0 if name in _PLACING else 1)
+    }
+
+
+def _differences(tag: _Tag, base: _Tag) -> Iterator[str]:
+    """What cannot hold for one tag alone, as all tags of a file are one runtime."""
+    here, kept = _settings(tag.source), _settings(base.source)
+    if tag is base and _PLACING & here.keys():
+        told = ", ".join(f"{name} {here[name]}" for name in here if name in _PLACING)
+        yield (
+            f"its {told} say{'' if ',' in told else 's'} what lies where: kept by `strategy: manual`,"
+            " which the memory ledger does not count"
+        )
+    for name, value in here.items():
+        if kept.get(name) != value:
+            yield f"its {name} {value} is left out: it shares the runtime of {base.source.name}"
 
 
 def _name_id(model: OllamaModel) -> str:

@@ -6,7 +6,7 @@ never run.
 
 import json
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from reconciler.core.limits import MAXIMUM_SPEC_FILE
 from reconciler.core.sizes import parse_bytes
 from reconciler.imports.found import Found, FoundModel, Remark
 from reconciler.imports.server import Home, read_server, renamed, server_arguments
+from reconciler.imports.server_flags import is_read
 from reconciler.imports.words import pm2_words
 from reconciler.spec.syntax import parse
 
@@ -26,6 +27,11 @@ _NOT_TAKEN = {
     "uid": "the user it runs as is not taken over; the supervisor decides",
     "interpreter_args": "its interpreter's arguments are not taken over",
 }
+_RESTARTS = ("max_restarts", "min_uptime", "restart_delay", "exp_backoff_restart_delay")
+_TIMES = ("kill_timeout", "listen_timeout", "wait_ready")
+_LOGS = ("error_file", "out_file", "log_file", "pm_err_log_path", "pm_out_log_path")
+_EVERYTHING = "pm_exec_path"
+"""Stands in dumps, whose `env` is the whole environment of whoever started PM2 instead of what was chosen."""
 
 
 def read_pm2(text: str, file: str, known: Mapping[str, EngineFlag]) -> Found:
@@ -95,6 +101,8 @@ def _read_app(
     if app.get("autorestart") is False:
         remarks.append("here it is started again after a crash; there it was not")
     remarks += [said for key, said in _NOT_TAKEN.items() if app.get(key)]
+    remarks += _rules(app)
+    remarks += _other_variables(app, home.environment)
     return replace(served.model, memory_limit=_memory(app)), remarks
 
 
@@ -108,6 +116,30 @@ def _words(app: Mapping[str, Any]) -> tuple[str, ...]:
     interpreter = _text(app, "exec_interpreter") or _text(app, "interpreter")
     lead = () if interpreter in {None, "none", "node"} else (interpreter or "",)
     return (*lead, script, *(str(word) for word in args))
+
+
+def _rules(app: Mapping[str, Any]) -> Iterator[str]:
+    """What PM2 does about crashes, ends and logs, and what holds here instead."""
+    restarts = ", ".join(f"{key} {app[key]}" for key in _RESTARTS if app.get(key))
+    if restarts:
+        yield f"its {restarts} are not taken over: here five crashes in ten minutes end in `failed`"
+    times = ", ".join(f"{key} {app[key]}" for key in _TIMES if app.get(key))
+    if times:
+        yield f"its {times} are not taken over: `ready_timeout` says how long it may take to answer"
+    if any(app.get(key) for key in _LOGS) and _EVERYTHING not in app:
+        yield "its log files are not taken over: `modelctl logs` shows what the server says"
+
+
+def _other_variables(app: Mapping[str, Any], environment: Mapping[str, str]) -> Iterator[str]:
+    """Names of what somebody set on purpose and llama-server does not read by itself; never a value."""
+    if _EVERYTHING in app:
+        return
+    others = sorted(name for name in environment if not is_read(name))
+    if others:
+        yield f"its variables {', '.join(others)} are not taken over"
+    variants = sorted(key for key in app if key.startswith("env_") and isinstance(app[key], dict))
+    if variants:
+        yield f"its {', '.join(variants)} are not taken over; `env` counts"
 
 
 def _environment(app: Mapping[str, Any]) -> dict[str, str]:

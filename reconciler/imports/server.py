@@ -3,13 +3,14 @@
 import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 from reconciler.core.engine import EngineFlag
 from reconciler.core.errors import FormatError
 from reconciler.imports import server_flags
 from reconciler.imports.found import FlagValue, FoundModel, to_id
+from reconciler.kinds.placement.memory_flags import placing_flags
 
 PORT_UNSET = "${PORT}"
 """llama-swap's port that is chosen when a model starts."""
@@ -22,6 +23,10 @@ _SHELLS = {"sh", "bash", "zsh", "dash", "fish", "ksh"}
 _EMBEDDED = "/reconciler/embedded"
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _UNIFIED = {"kv-unified", "kvu"}
+_SLOTS = (
+    "its command does not say --parallel: here it has one slot. Newer llama-servers have four that share the"
+    " context: `parallel: 4` with `flags: {kv-unified: true}` is that"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,9 @@ def read_server(name: str, arguments: Sequence[str], home: Home) -> Served:
     alias = settings.get("alias", "").split(",")[0].strip()
     parallel = _count(settings, "parallel", remarks) or 1
     unified = any(flags.get(flag) is True for flag in _UNIFIED)
+    if "parallel" not in settings:
+        remarks.append(_SLOTS)
+    strategy = _strategy(flags, remarks)
     model = FoundModel(
         name=name,
         id=to_id(alias or name),
@@ -81,8 +89,9 @@ def read_server(name: str, arguments: Sequence[str], home: Home) -> Served:
         context_tokens=_context(settings, parallel, unified, remarks),
         parallel=parallel,
         embedding="embedding" in settings,
+        strategy=strategy,
         port=_port(settings, remarks),
-        flags=flags,
+        flags={name: value for name, value in flags.items() if (name, strategy) != ("fit", "fit")},
     )
     return Served(model, tuple(remarks))
 
@@ -109,12 +118,14 @@ class _Arguments:
                 self.read([f"--{setting}"] if value.lower() in {"1", "true", "on", "enabled"} else [])
             elif setting is not None:
                 self.settings[setting] = value
-            elif variable.startswith("LLAMA_"):
-                self.remarks.append(f"the variable {variable} is not taken over; write its flag into `flags`")
-        if environment.get("CUDA_VISIBLE_DEVICES"):
-            self.remarks.append(
-                "CUDA_VISIBLE_DEVICES is not taken over; the GPUs of the profile take its place"
-            )
+            elif variable in server_flags.ENVIRONMENT_FLAGS:
+                self.read([f"--{server_flags.ENVIRONMENT_FLAGS[variable]}", value])
+            elif variable == "CUDA_VISIBLE_DEVICES":
+                self.remarks.append(
+                    "CUDA_VISIBLE_DEVICES is not taken over; the GPUs of the profile take its place"
+                )
+            elif server_flags.is_read(variable):
+                self.remarks.append(f"the variable {variable} is not taken over")
 
     def read(self, words: Sequence[str]) -> None:
         left = list(words)
@@ -149,6 +160,9 @@ class _Arguments:
 
     def _keep(self, name: str, value: str | None, word: str) -> None:
         read: FlagValue = True if value is None else server_flags.to_value(value)
+        if value in server_flags.CHOSEN_BY_SERVER.get(name, ()):
+            self.remarks.append(f"{word} {value} leaves the choice to llama-server; here placement decides")
+            return
         if server_flags.SAME.get(name) == read:
             return
         if name in server_flags.SECRETS:
@@ -159,6 +173,21 @@ class _Arguments:
                 f"the engine here does not know {word}; `modelctl plan` says what took its place"
             )
         self.flags = server_flags.with_flag(self.flags, name, read)
+
+
+def _strategy(flags: Mapping[str, FlagValue], remarks: list[str]) -> Literal["manual", "fit"] | None:
+    """A command that says what lies where goes on saying it; else placement decides, or llama.cpp's own."""
+    placing = placing_flags(flags)
+    if not placing:
+        return "fit" if flags.get("fit") == "on" else None
+    told = ", ".join(f"--{name}" for name in placing)
+    remarks.append(
+        f"{told} say{'s' if len(placing) == 1 else ''} what lies where: kept by `strategy: manual`, which the"
+        " memory ledger does not count; without that and those flags modelctl places the model"
+    )
+    if "tensor-split" in flags:
+        remarks.append("the shares of --tensor-split go by the order of the profile's GPUs")
+    return "manual"
 
 
 def _is_scale(word: str) -> bool:

@@ -59,15 +59,31 @@ ENVIRONMENT = {
 }
 """Variables that llama-server reads where the argv does not say it."""
 
-_PLACED = "placement decides which layer goes where; `gpu_percentages` of the profile steer it"
+ENVIRONMENT_FLAGS = {
+    "LLAMA_ARG_N_GPU_LAYERS": "gpu-layers",
+    "LLAMA_ARG_TENSOR_SPLIT": "tensor-split",
+    "LLAMA_ARG_SPLIT_MODE": "split-mode",
+    "LLAMA_ARG_MAIN_GPU": "main-gpu",
+    "LLAMA_ARG_DEVICE": "device",
+    "LLAMA_ARG_FLASH_ATTN": "flash-attn",
+    "LLAMA_ARG_CACHE_TYPE_K": "cache-type-k",
+    "LLAMA_ARG_CACHE_TYPE_V": "cache-type-v",
+    "LLAMA_ARG_THREADS": "threads",
+    "LLAMA_ARG_BATCH": "batch-size",
+    "LLAMA_ARG_UBATCH": "ubatch-size",
+}
+"""As `ENVIRONMENT`, for flags that are kept as they are."""
+
+ENGINE_VARIABLES = ("LLAMA_", "GGML_", "CUDA_", "HIP_", "ROCR_", "HSA_", "OMP_", "LD_")
+"""What names of variables begin with that change what llama-server does."""
+
 _SECRET = "a key in an argv can be read by everybody on the machine; modelctl hands keys over otherwise"  # noqa: S105 - a sentence
 _OWN = "modelctl decides on it by itself"
 LEFT_OUT = {
-    **dict.fromkeys(("ngl", "gpu-layers", "n-gpu-layers", "dev", "device", "sm", "split-mode"), _PLACED),
-    **dict.fromkeys(("ts", "tensor-split", "mg", "main-gpu"), _PLACED),
     **dict.fromkeys(("api-key", "api-key-file"), _SECRET),
     **dict.fromkeys(("slot-save-path", "models-dir", "models-preset", "models-max"), _OWN),
     **dict.fromkeys(("models-autoload", "no-models-autoload", "docker-repo", "dr"), _OWN),
+    **dict.fromkeys(("fit-target", "fitt"), "`settings.reserve` says what stays free"),
 }
 """Flags that the spec's `flags` cannot hold, and why."""
 
@@ -84,6 +100,15 @@ SAME = {
     "offline": True,
 }
 """Flags that we set to just these values ourselves; there is nothing to say of them."""
+
+_LONG = {
+    "ngl": "gpu-layers", "n-gpu-layers": "gpu-layers", "ts": "tensor-split", "sm": "split-mode",
+    "mg": "main-gpu", "dev": "device", "ot": "override-tensor", "cmoe": "cpu-moe", "ncmoe": "n-cpu-moe",
+}  # fmt: skip
+"""Flags that say what lies where, by one name each, whatever engine is at hand."""
+
+CHOSEN_BY_SERVER = {"gpu-layers": {"auto", "-1"}}
+"""Values by which a flag says nothing."""
 
 _REPEATED = frozenset({"override-kv", "ot", "override-tensor", "control-vector", "control-vector-scaled"})
 
@@ -106,6 +131,11 @@ _VALUELESS = frozenset(
     }
 )
 """Switches of many builds, for a command line that is read without an engine at hand."""
+
+
+def is_read(variable: str) -> bool:
+    """Whether an environment variable is one that changes what llama-server does."""
+    return variable.startswith(ENGINE_VARIABLES)
 
 
 def name_of(word: str) -> str:
@@ -132,6 +162,8 @@ def takes_value(name: str, following: str | None, known: Mapping[str, EngineFlag
 
 def long_name(name: str, known: Mapping[str, EngineFlag]) -> str:
     """The flag's long spelling without dashes, as the spec writes it."""
+    if name in _LONG:
+        return _LONG[name]
     flag = known.get(f"--{name}") or known.get(f"-{name}")
     if flag is None or f"--{name}" in flag.names:
         return name

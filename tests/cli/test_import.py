@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from reconciler.cli import run
 from reconciler.demo.tiny_model import tiny_model
 from reconciler.demo.workspace import free_ports
 from reconciler.host.supervisors.supervisord import SupervisordSupervisor
 from reconciler.spec.load import load
+from tests.support.nvml.standin import FakeGpus
 from tests.support.ollama import FakeOllama
 from tests.support.pm2 import pm2_bin
 from tests.support.workspace import Workspace, chat
@@ -114,6 +116,33 @@ def test_a_pm2_file_is_imported_and_its_model_answers_on_its_port(workspace: Wor
     assert again["memory_limit"] == "2GiB"
     assert again["flags"] == first.flags == {"temp": 0.5}
     assert app["max_memory_restart"] == 2 * 1024**3
+
+
+def test_what_lies_where_is_as_it_was_on_the_gpus_of_the_profile(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    FakeGpus(workspace.root / "gpus").install(monkeypatch)
+    monkeypatch.setenv("MODELCTL_SPEC", str(workspace.spec))
+    monkeypatch.setenv("MODELCTL_STORE", str(workspace.store))
+    (workspace.spec / "models.yaml").write_text(
+        "settings: {supervisor: supervisord, engine: embedded}\n"
+        "profiles: {duo: {gpus: [RTX 5080, RTX 3060]}, cpu_only: {gpus: []}}\n"
+    )
+    file = ecosystem(workspace, 8123)
+    apps = json.loads(file.read_text())
+    placing = ["-ngl", "30", "-ts", "3,1", "-ot", "exps=CPU"]
+    apps["apps"][0]["args"] += placing
+    file.write_text(json.dumps(apps))
+    assert run(["import", "pm2", str(file), "--write"]) == 0
+    assert run(["pull"]) == 0
+    capsys.readouterr()
+    assert run(["show", "ada", "--format", "json"]) == 0
+    [runtime] = json.loads(capsys.readouterr().out)["runtimes"]
+    argv = " ".join(runtime["argv"])
+    for flag in ("--gpu-layers 30", "--tensor-split 3,1", "--override-tensor exps=CPU", "--ctx-size 1024"):
+        assert argv.count(flag) == 1, argv
+    assert run(["plan", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["refused"] == []
 
 
 def test_it_prints_and_writes_only_when_told(workspace: Workspace) -> None:

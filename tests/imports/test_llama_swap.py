@@ -77,6 +77,9 @@ def test_what_a_spec_cannot_say_is_said() -> None:
     said = [str(remark) for remark in found.remarks]
     assert any(line.startswith("org/big:Q4: it was unloaded after 1m without requests") for line in said)
     assert any("filters" in line for line in said)
+    assert any("small: its `proxy` address" in line for line in said)
+    assert any("`settings.ready_timeout: 500s`" in line for line in said)
+    assert any("startPort" in line for line in said)
     assert any("which models may run together" in line for line in said)
     assert not any("small: it was unloaded" in line for line in said)
     assert [one.subject for one in found.left_out] == ["docker", "lost"]

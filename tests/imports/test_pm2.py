@@ -124,3 +124,35 @@ def test_importing_again_adds_nothing() -> None:
     again = fit(found, spec, "cpu_only")
     assert not again.document()
     assert len(again.left_out) == len(NAMES)
+
+
+def test_limits_of_restarts_variables_and_logs_are_named() -> None:
+    changes = {"restart_delay": 4000, "kill_timeout": 1600, "env": {"MODE": "x", "API_TOKEN": "geheim"}}
+    found = read({"apps": [app("1984", 8081, **changes, env_production={"A": "b"})]})
+    said = "\n".join(map(str, found.remarks))
+    assert "its max_restarts 10, restart_delay 4000 are not taken over: here five crashes" in said
+    assert "its kill_timeout 1600 are not taken over" in said
+    assert "its variables API_TOKEN, MODE are not taken over" in said
+    assert "its env_production are not taken over" in said
+    assert "`modelctl logs`" in said
+    assert "geheim" not in said
+
+
+def test_of_a_dump_only_the_variables_that_the_engine_reads_are_named() -> None:
+    env = {"HOME": "/root", "SSH_AUTH_SOCK": "/tmp/x", "GGML_VK_VISIBLE_DEVICES": "0"}
+    said = "\n".join(map(str, read([app("1984", 8081, pm_exec_path="/opt/llama-server", env=env)]).remarks))
+    assert "GGML_VK_VISIBLE_DEVICES" in said
+    assert "SSH_AUTH_SOCK" not in said
+
+
+def test_gpu_flags_are_kept_where_the_profile_has_gpus_and_said_where_not() -> None:
+    one = app("1984", 8081)
+    one["args"] += ["-ngl", "99", "-ts", "3,1"]
+    found = read([one])
+    with_gpus = load({"a.yaml": "profiles:\n  duo: {gpus: [RTX 5080, RTX 3060]}\n  cpu_only: {gpus: []}\n"})
+    [entry] = fit(found, with_gpus, "duo").models
+    assert (entry["strategy"], entry["flags"]) == ("manual", {"gpu-layers": 99, "tensor-split": "3,1"})
+    fitted = fit(found, with_gpus, "cpu_only")
+    assert "strategy" not in fitted.models[0]
+    assert "flags" not in fitted.models[0]
+    assert any("profile `cpu_only` has no GPU" in str(remark) for remark in fitted.remarks)

@@ -70,6 +70,8 @@ def test_the_source_is_what_the_command_names(words: tuple[str, ...], source: st
         (("--temp", "-1"), {"temp": -1}),
         (("-ot", "a=CPU", "-ot", "b=CPU"), {"override-tensor": ["a=CPU", "b=CPU"]}),
         (("-t", "4", "-t", "8"), {"threads": 8}),
+        (("-ngl", "auto"), {}),
+        (("--fit", "on", "--fit-target", "1024"), {}),
         (("--metrics", "--offline", "--fit", "off"), {}),
     ],
 )
@@ -93,13 +95,45 @@ def test_companions_come_along() -> None:
 
 def test_what_cannot_be_taken_over_is_said_and_a_key_is_never_shown() -> None:
     everywhere = ("--host", "0.0.0.0")  # noqa: S104 - as others do
-    served = read("-m", "/a.gguf", *everywhere, "--api-key", "geheim", "-ngl", "99", "--newer", "x")
+    served = read("-m", "/a.gguf", *everywhere, "--api-key", "geheim", "--newer", "x")
     said = "\n".join(served.remarks)
     assert "listens on 0.0.0.0" in said
-    assert "-ngl 99 is left out: placement decides" in said
     assert "--api-key is left out" in said
     assert "does not know --newer" in said
     assert "geheim" not in f"{said}{served.model}"
+
+
+@pytest.mark.parametrize("known", [{}, KNOWN])
+def test_a_command_that_says_what_lies_where_goes_on_saying_it(known: dict[str, EngineFlag]) -> None:
+    served = read(
+        *("-m", "/a.gguf", "-ngl", "99", "-ts", "3,1", "-sm", "row", "-mg", "0", "-ot", "exps=CPU"),
+        *("-dev", "CUDA0,CUDA1"),
+        known=known,
+    )
+    assert served.model.strategy == "manual"
+    assert served.model.flags == {
+        "gpu-layers": 99,
+        "tensor-split": "3,1",
+        "split-mode": "row",
+        "main-gpu": 0,
+        "override-tensor": "exps=CPU",
+        "device": "CUDA0,CUDA1",
+    }
+    said = "\n".join(served.remarks)
+    assert "--gpu-layers, --tensor-split" in said
+    assert "kept by `strategy: manual`" in said
+    assert "the order of the profile's GPUs" in said
+
+
+def test_without_such_flags_placement_decides_or_llama_cpp_itself() -> None:
+    assert read("-m", "/a.gguf", "-c", "4096").model.strategy is None
+    assert read("-m", "/a.gguf", "--fit", "on").model.strategy == "fit"
+    assert read("-m", "/a.gguf", env={"LLAMA_ARG_N_GPU_LAYERS": "20"}).model.strategy == "manual"
+
+
+def test_slots_that_nobody_named_are_said() -> None:
+    assert any("does not say --parallel" in line for line in read("-m", "/a.gguf").remarks)
+    assert not any("--parallel" in line for line in read("-m", "/a.gguf", "-np", "1").remarks)
 
 
 def test_variables_stand_behind_the_argv() -> None:
@@ -107,6 +141,14 @@ def test_variables_stand_behind_the_argv() -> None:
     served = read("-m", "/a.gguf", "-c", "2048", env=env)
     assert (served.model.context_tokens, served.model.port) == (2048, 9001)
     assert [remark for remark in served.remarks if "LLAMA_ARG_MLOCK" in remark]
+
+
+def test_a_key_in_a_variable_is_named_and_never_shown() -> None:
+    served = read("-m", "/a.gguf", env={"LLAMA_API_KEY": "geheim", "GGML_CUDA_FORCE_MMQ": "1"})
+    said = "\n".join(served.remarks)
+    assert "LLAMA_API_KEY is not taken over" in said
+    assert "GGML_CUDA_FORCE_MMQ is not taken over" in said
+    assert "geheim" not in f"{said}{served.model}"
 
 
 @pytest.mark.parametrize(
