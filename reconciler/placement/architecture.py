@@ -78,6 +78,8 @@ class Architecture:
     experts: int
     experts_used: int
     state: State
+    scales_embeddings: bool = False
+    """They are multiplied before the first block."""
 
     @property
     def latent(self) -> bool:
@@ -107,6 +109,9 @@ class _Keys:
         if isinstance(value, tuple):
             value = max((item for item in value if isinstance(item, int)), default=default)
         return int(value) if isinstance(value, int | float) and 0 <= value < 2**40 else default
+
+    def has(self, key: str) -> bool:
+        return f"{self.name}.{key}" in self._metadata
 
     def per_layer(self, key: str, layers: int, default: list[int]) -> list[int]:
         value = self._metadata.get(f"{self.name}.{key}")
@@ -171,6 +176,7 @@ def read_architecture(header: GgufHeader) -> Architecture:
         experts=experts,
         experts_used=min(keys.number("expert_used_count"), experts),
         state=_state(keys, width, max(heads)) if any(recurrent) else State(),
+        scales_embeddings=keys.name.startswith("gemma") or keys.has("embedding_scale"),
     )
 
 

@@ -18,6 +18,8 @@ class Experts:
     gated: bool
     biased: bool
     """Selection has a bias of its own."""
+    away: bool = False
+    """They lie in RAM, and the CPU computes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class Attention:
     rotates_keys: bool
     """Quantised keys of this length are rotated before they are kept."""
     rotates_values: bool
+    keys_first: bool
+    """Keys are computed before values, as models with sliding windows have it."""
     latent: int
     rope: int
     query_rank: int
@@ -75,6 +79,11 @@ class Block:
     experts: Experts | None
     shared_expert: FeedForward
     feed_forward: FeedForward
+
+    @property
+    def open_ended(self) -> bool:
+        """After its experts nothing with weights follows, so whoever computes the next block adds them up."""
+        return self.experts is not None and not self.shared_expert.width and not self.feed_forward.width
 
 
 def describe_block(architecture: Architecture, number: int, tensors: Mapping[str, Tensor]) -> Block:
@@ -116,6 +125,7 @@ def _attention(architecture: Architecture, number: int, tensors: Mapping[str, Te
         fused="attn_qkv.weight" in tensors,
         rotates_keys=not rank and layer.key_length % 64 == 0,
         rotates_values=not rank and layer.value_length % 64 == 0,
+        keys_first=architecture.window > 0,
         latent=rank,
         rope=layer.key_length - rank if rank else 0,
         query_rank=_rows(tensors, "attn_q_a"),

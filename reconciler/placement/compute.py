@@ -8,7 +8,7 @@ from functools import lru_cache
 from reconciler.core.types import Bytes
 from reconciler.placement.arena import Tape
 from reconciler.placement.block import Block, Experts
-from reconciler.placement.graph import Step, add_block, add_experts_alone
+from reconciler.placement.graph import Step, add_block, add_experts_alone, add_history, add_up_experts
 
 _NOTHING = Bytes(0)
 PIPELINE_COPIES = 4
@@ -23,8 +23,8 @@ class Segment:
     """The successive blocks that one device computes."""
 
     blocks: tuple[Block, ...]
-    first: bool
-    """It begins with the token embeddings."""
+    before: Block | None
+    """The block before these; None where they begin with the token embeddings."""
     last: bool
     """It ends with the logits."""
     copies: int
@@ -34,42 +34,62 @@ class Segment:
     """Cells that each attention mask spans: one for the full cache, one for the window's."""
     borrowed: Bytes = _NOTHING
     """Room for weights that lie in RAM and are copied here for long prompts."""
+    scaled: bool = False
+    """Embeddings are multiplied before the first block."""
+    after_cpu: bool = False
+    """The CPU computed `before`."""
+    feeds: bool = False
+    """It is the CPU, and devices come after it: they copy its masks to the end."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Inputs:
     entry: int
     normed: int | None
-    """What the device before has computed of the first block already."""
+    """The entry, normalised already by the device before."""
     masks: tuple[int, ...]
+    history: int | None
 
 
 @lru_cache(maxsize=4096)
 def segment_bytes(segment: Segment, step: Step) -> Bytes:
     """Size of the compute buffer for these blocks."""
-    if segment.last and not segment.first and segment.copies == 1 and _has_state(segment):
+    if segment.last and segment.before and segment.copies == 1 and _has_state(segment):
         # Where a graph with recurrent layers enters a device midway, its states were seen to end up above
         # everything else, so that the logits find no room below.
         body = segment_bytes(replace(segment, last=False), step)
         return Bytes(body + segment.vocabulary * step.outputs * _F32)
     tape = Tape()
     width = step.bytes(segment.width)
-    inputs = _add_inputs(tape, segment, step, width)
+    inputs = _add_inputs(tape, segment, step if segment.blocks else replace(step, tokens=step.outputs))
     if segment.borrowed:
         tape.hold(segment.borrowed)
     entry, normed = inputs.entry, inputs.normed
-    for index, block in enumerate(segment.blocks):
-        last = segment.last and index == len(segment.blocks) - 1
-        entry = add_block(tape, block, step, entry, masks=inputs.masks, last=last, normed=normed)
+    history = inputs.history
+    for block, coming in zip(segment.blocks, (*segment.blocks[1:], None), strict=False):
+        entry, history = add_block(
+            tape,
+            block,
+            step,
+            entry,
+            masks=inputs.masks,
+            last=segment.last and coming is None,
+            normed=normed,
+            history=history,
+            coming=coming,
+        )
         normed = None
     if segment.last:
         final = segment.width * step.outputs * _F32
-        if not segment.blocks:
-            entry = tape.add(final, entry)
         tape.add(segment.vocabulary * step.outputs * _F32, tape.add(final, entry, in_place=True))
     else:
         tape.add(0, entry, tape.add(width, entry))  # the next device's norm has no weights, so it runs here
-    return tape.peak()
+    return Bytes(tape.peak() + (width if _is_odd(segment) else 0))
+
+
+def _is_odd(segment: Segment) -> bool:
+    """Whether small pieces that other devices' blocks leave here were seen to cost one more row per token."""
+    return not segment.last and (_has_state(segment) or (segment.before is not None and segment.copies == 1))
 
 
 @lru_cache(maxsize=1024)
@@ -99,7 +119,10 @@ def host_bytes(
 
 
 def representative(kinds: Iterable[int]) -> tuple[int, ...]:
-    """Fewer blocks with the same peak: a kind after another counts twice, further repetitions add nothing."""
+    """Fewer blocks with the same peak: a kind after another counts twice, further repetitions add nothing.
+
+    The last block is always among them: what comes after it depends on its kind.
+    """
     kept: list[int] = []
     seen: Counter[tuple[int, int]] = Counter()
     before = -1
@@ -108,6 +131,8 @@ def representative(kinds: Iterable[int]) -> tuple[int, ...]:
         if seen[before, kind] <= 2:  # noqa: PLR2004 - once more than once, so that fragmentation settles
             kept.append(kind)
         before = kind
+    if kept and kept[-1] != before:
+        kept.append(before)
     return tuple(kept)
 
 
@@ -115,28 +140,61 @@ def _has_state(segment: Segment) -> bool:
     return any(block.recurrence is not None for block in segment.blocks)
 
 
+def _adds_up_before(segment: Segment, before: Block, experts: Experts) -> bool:
+    """Whether the sum over the experts of the block before runs here.
+
+    What has no weights runs where the next weights lie: here, when those of its experts lie in RAM. Blocks
+    with a state begin early, so that even weights of the block before come later.
+    """
+    if before.open_ended:
+        return segment.after_cpu or experts.away
+    return experts.away and _has_state(segment)
+
+
 def _mask_bytes(cells: int, step: Step) -> int:
     """Flash attention takes its mask in f16."""
     return cells * step.tokens * (2 if step.flash_attention else _F32)
 
 
-def _add_inputs(tape: Tape, segment: Segment, step: Step, width: int) -> _Inputs:
+def _add_inputs(tape: Tape, segment: Segment, step: Step) -> _Inputs:
     """Memory that is there before the first operation, in the scheduler's order."""
-    take = tape.hold if segment.copies > 1 else tape.input
+    width = step.bytes(segment.width)
+    take = tape.hold if segment.copies > 1 or segment.feeds else tape.input
 
     def copies(size: int) -> int:
         return [take(size) for _ in range(segment.copies)][0]  # noqa: RUF015 - all are taken, one is used
 
-    if segment.first:
+    def rest() -> tuple[int, ...]:
+        copies(step.bytes(_POSITIONS))
+        return tuple(copies(_mask_bytes(cells, step)) for cells in segment.mask_cells)
+
+    before, following = segment.before, segment.blocks[0] if segment.blocks else None
+    if before is None:
         mixed, looked_up, entry = copies(width), copies(width), copies(width)
-    else:
-        normed = copies(width)
-    copies(step.bytes(_POSITIONS))
-    masks = tuple(copies(_mask_bytes(cells, step)) for cells in segment.mask_cells)
-    if segment.first:
+        masks = rest()
         # Rows of text and of images are mixed in a buffer that nothing frees.
         tape.add(width, mixed)
         tape.add(0, looked_up)
-        return _Inputs(entry, None, masks)
+        scaled = tape.add(width, entry, in_place=True) if segment.scaled else entry
+        return _Inputs(scaled, None, masks, add_history(tape, following, step))
+    experts = before.experts
+    if experts is not None and _adds_up_before(segment, before, experts):
+        down, weights = tape.input(width * experts.used), tape.input(step.bytes(experts.used))
+        total = add_up_experts(tape, experts, down, weights, width)
+        if before.open_ended:
+            residual = tape.input(width)
+            masks = rest()
+            entry = tape.add(width, total, residual, in_place=True)
+            return _Inputs(entry, None, masks, add_history(tape, following, step))
+        tape.add(0, total)
+    history = add_history(tape, following, step)
+    if segment.after_cpu:
+        parts = [tape.input(width) for _ in range(2 if experts is None else 3)]
+        masks = rest()
+        return _Inputs(tape.add(width, *parts, in_place=True), None, masks, history)
+    normed = copies(width)
+    if not segment.blocks:
+        return _Inputs(normed, None, (), None)
+    masks = rest()
     entry = copies(width)
-    return _Inputs(entry, tape.add(width, normed, in_place=True), masks)
+    return _Inputs(entry, tape.add(width, normed, in_place=True), masks, history)

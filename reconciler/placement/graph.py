@@ -37,17 +37,21 @@ def add_block(
     masks: tuple[int, ...],
     last: bool,
     normed: int | None = None,
-) -> int:
-    """Put one block's operations on the tape; returns its result.
+    history: int | None = None,
+    coming: Block | None = None,
+) -> tuple[int, int | None]:
+    """Put one block's operations on the tape; returns its result, and the history of the `coming` block.
 
     `last`: only the tokens whose logits are wanted go on. `normed`: the entry, normalised already elsewhere.
+    `history`: what its recurrence kept, from `add_history`, which llama.cpp asks for before the block before
+    is through.
     """
     width = step.bytes(block.width)
     if normed is None:
         normed = tape.add(width, entry)  # RMS_NORM; the entry is still needed for the residual
     mixed = normed
     if block.recurrence is not None:
-        mixed = _add_recurrence(tape, block.recurrence, step, normed, width)
+        mixed = _add_recurrence(tape, block.recurrence, step, (normed, history), width)
     if block.attention is not None:
         attended = tape.add(width, _add_attention(tape, block.attention, step, normed, masks))
         mixed = attended if mixed == normed else tape.add(width, mixed, attended, in_place=True)
@@ -56,7 +60,14 @@ def add_block(
         step = replace(step, tokens=step.outputs)
         mixed, entry = tape.add(width, mixed), tape.add(width, entry)  # GET_ROWS
     residual = tape.add(width, mixed, entry, in_place=True)
-    return _add_feed_forward(tape, block, step, residual, width)
+    return _add_feed_forward(tape, block, step, residual, coming)
+
+
+def add_history(tape: Tape, block: Block | None, step: Step) -> int | None:
+    """GET_ROWS of the convolution's past, where the block has one."""
+    if block is None or block.recurrence is None:
+        return None
+    return tape.add(block.recurrence.convolution * step.sequences * _F32)
 
 
 def _add_attention(tape: Tape, attention: Attention, step: Step, normed: int, masks: tuple[int, ...]) -> int:
@@ -68,6 +79,7 @@ def _add_attention(tape: Tape, attention: Attention, step: Step, normed: int, ma
         query = tape.add(step.bytes(attention.query), fused)
         value = fused
         key = tape.add(step.bytes(attention.key), fused)
+        query, key, value = _rotate(tape, attention, step, (query, key, value))
     else:
         query = tape.add(step.bytes(attention.query), normed)
         if attention.gated:
@@ -75,13 +87,14 @@ def _add_attention(tape: Tape, attention: Attention, step: Step, normed: int, ma
             query = tape.add(step.bytes(attention.output), gate)
         elif attention.normed:
             query = tape.add(step.bytes(attention.query), query)  # RMS_NORM
-        value = tape.add(step.bytes(attention.value), normed)
-        key = tape.add(step.bytes(attention.key), normed)
-    if step.rotate_keys and attention.rotates_keys:
-        query = tape.add(step.bytes(attention.output if attention.gated else attention.query), query)
-        key = tape.add(step.bytes(attention.key), key)
-    if step.rotate_values and attention.rotates_values:
-        value = tape.add(step.bytes(attention.value), value)
+        if step.rotate_keys and attention.rotates_keys:
+            query = tape.add(step.bytes(attention.output if attention.gated else attention.query), query)
+        if attention.keys_first:
+            key = _add_key(tape, attention, step, normed)
+            value = _add_value(tape, attention, step, normed)
+        else:
+            value = _add_value(tape, attention, step, normed)
+            key = _add_key(tape, attention, step, normed)
     tape.add(0, key)  # SET_ROWS into the cache
     tape.add(0, value)
     attended = _add_attend(tape, attention, step, query, masks)
@@ -91,6 +104,31 @@ def _add_attention(tape: Tape, attention: Attention, step: Step, normed: int, ma
         opened = tape.add(step.bytes(attention.output), gate)
         attended = tape.add(step.bytes(attention.output), attended, opened, in_place=True)
     return attended
+
+
+def _rotate(
+    tape: Tape, attention: Attention, step: Step, operands: tuple[int, int, int]
+) -> tuple[int, int, int]:
+    query, key, value = operands
+    if step.rotate_keys and attention.rotates_keys:
+        query, key = tape.add(step.bytes(attention.query), query), tape.add(step.bytes(attention.key), key)
+    if step.rotate_values and attention.rotates_values:
+        value = tape.add(step.bytes(attention.value), value)
+    return query, key, value
+
+
+def _add_key(tape: Tape, attention: Attention, step: Step, normed: int) -> int:
+    size = step.bytes(attention.key)
+    key = tape.add(size, normed)
+    if attention.normed:
+        key = tape.add(size, key)  # RMS_NORM
+    return tape.add(size, key) if step.rotate_keys and attention.rotates_keys else key
+
+
+def _add_value(tape: Tape, attention: Attention, step: Step, normed: int) -> int:
+    size = step.bytes(attention.value)
+    value = tape.add(size, normed)
+    return tape.add(size, value) if step.rotate_values and attention.rotates_values else value
 
 
 def _add_attend(tape: Tape, attention: Attention, step: Step, query: int, masks: tuple[int, ...]) -> int:
@@ -127,14 +165,17 @@ def _add_latent_attention(
     return tape.add(step.bytes(attention.output), opened)  # CONT
 
 
-def _add_recurrence(tape: Tape, recurrence: Recurrence, step: Step, normed: int, width: int) -> int:
+def _add_recurrence(
+    tape: Tape, recurrence: Recurrence, step: Step, operands: tuple[int, int | None], width: int
+) -> int:
+    normed, fetched = operands
+    past = () if fetched is None else (fetched,)
     per_sequence = step.sequences * _F32
     channels = step.bytes(recurrence.channels)
     inner = step.bytes(recurrence.inner)
     if recurrence.delta:
-        history = tape.add(recurrence.convolution * per_sequence, normed)
         projected = tape.add(step.bytes(recurrence.projection), normed)
-        joined = tape.add(channels + recurrence.convolution * per_sequence, history, projected)  # CONCAT
+        joined = tape.add(channels + recurrence.convolution * per_sequence, *past, projected)  # CONCAT
         tape.add(0, joined)
         state = tape.add(recurrence.state * per_sequence, normed)  # GET_ROWS of the states
         convolved = tape.add(channels, joined)  # SSM_CONV
@@ -147,7 +188,7 @@ def _add_recurrence(tape: Tape, recurrence: Recurrence, step: Step, normed: int,
         gate = tape.add(inner, normed)
         return tape.add(width, tape.add(inner, normalised, gate, in_place=True))
     projected = tape.add(step.bytes(recurrence.projection), normed)
-    joined = tape.add(channels + recurrence.convolution * per_sequence, projected)
+    joined = tape.add(channels + recurrence.convolution * per_sequence, *past, projected)
     tape.add(0, joined)
     convolved = tape.add(channels, joined)
     times = tape.add(step.bytes(recurrence.heads), projected)
@@ -159,16 +200,20 @@ def _add_recurrence(tape: Tape, recurrence: Recurrence, step: Step, normed: int,
     return tape.add(width, tape.add(inner, gate, summed))  # SWIGLU, then the projection
 
 
-def _add_feed_forward(tape: Tape, block: Block, step: Step, residual: int, width: int) -> int:
+def _add_feed_forward(
+    tape: Tape, block: Block, step: Step, residual: int, coming: Block | None
+) -> tuple[int, int | None]:
+    width = step.bytes(block.width)
     normed = tape.add(width, residual)
     result: int | None = None
     if block.experts is not None:
         result = _add_experts(tape, block.experts, step, normed, width)
+    history = add_history(tape, coming, step)
     for part in (block.shared_expert, block.feed_forward):
         if part.width:
             own = _add_dense(tape, part, step, normed, width)
             result = own if result is None else tape.add(width, result, own, in_place=True)
-    return residual if result is None else tape.add(width, result, residual, in_place=True)
+    return residual if result is None else tape.add(width, result, residual, in_place=True), history
 
 
 def _add_dense(tape: Tape, part: FeedForward, step: Step, normed: int, width: int) -> int:
@@ -194,6 +239,9 @@ def _add_experts(tape: Tape, experts: Experts, step: Step, normed: int, width: i
     ranked = tape.add(step.bytes(experts.count), chances) if experts.biased else chances
     chosen = tape.add(step.bytes(experts.count), ranked)  # ARGSORT
     weights = tape.add(step.bytes(experts.used), chances, chosen)
+    if experts.away:
+        tape.add(0, normed, chosen)  # the CPU copies these, then its results come back
+        return add_up_experts(tape, experts, tape.add(width * experts.used), weights, width)
     return _add_chosen_experts(tape, experts, step, (normed, chosen, weights), width)
 
 
@@ -205,8 +253,12 @@ def _add_chosen_experts(
     gate = tape.add(inner, normed, chosen)
     if experts.gated:
         gate = tape.add(inner, gate, tape.add(inner, normed, chosen))
-    spread = tape.add(width * experts.used, gate, chosen)
-    spread = tape.add(width * experts.used, spread, weights, in_place=True)
+    return add_up_experts(tape, experts, tape.add(width * experts.used, gate, chosen), weights, width)
+
+
+def add_up_experts(tape: Tape, experts: Experts, down: int, weights: int, width: int) -> int:
+    """What each chosen expert gave, weighed and added up; needs no weights of the model."""
+    spread = tape.add(width * experts.used, down, weights, in_place=True)
     total = tape.add(width, spread, spread)
     for _ in range(experts.used - 2):
         total = tape.add(width, total, spread, in_place=True)

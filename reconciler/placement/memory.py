@@ -148,25 +148,27 @@ def _compute(model: Model, settings: Settings, split: Split, owners: Sequence[in
     step = largest_step(settings)
     every_mask = mask_cells(architecture, settings, range(architecture.running_layers))
     result = [Bytes(0)] * (len(split.devices) + 1)
+    kinds, blocks = _blocks(model, split, settings)
     for owner in {*used, -1}:
-        mine = [number for number in range(len(model.kinds)) if owners[number] == owner]
-        lent = [number for number in mine if number < split.expert_layers_on_cpu and owner != -1]
-        own = _own_blocks(
-            model, mine, 0 if settings.op_offload or owner == -1 else split.expert_layers_on_cpu
-        )
-        borrowed = max((model.weights.layers[number].largest_expert for number in lent), default=Bytes(0))
+        mine = [number for number in range(len(kinds)) if owners[number] == owner]
         last = owners[-1] == owner
-        if not own and not last:
+        if not mine and not last:
             continue
+        begin = mine[0] if mine else len(kinds)
         segment = Segment(
-            blocks=own,
-            first=bool(own) and owners[0] == owner,
+            blocks=tuple(blocks[kind] for kind in representative(kinds[number] for number in mine)),
+            before=blocks[kinds[begin - 1]] if begin else None,
             last=last,
             copies=copies,
             width=architecture.width,
             vocabulary=architecture.vocabulary,
             mask_cells=every_mask if owner == -1 else mask_cells(architecture, settings, mine),
-            borrowed=borrowed if settings.op_offload else Bytes(0),
+            borrowed=_borrowed(model, settings, split, mine, first=owner == used[0])
+            if owner != -1
+            else Bytes(0),
+            scaled=architecture.scales_embeddings,
+            after_cpu=begin > 0 and owners[begin - 1] == -1,
+            feeds=owner == -1 and bool(used),
         )
         result[owner] = segment_bytes(segment, step)
     if owners[0] != -1:
@@ -174,6 +176,15 @@ def _compute(model: Model, settings: Settings, split: Split, owners: Sequence[in
         experts = tuple(kind for kind in left if kind is not None)
         result[-1] = max(result[-1], host_bytes(architecture.width, every_mask, copies, step, experts))
     return result
+
+
+def _borrowed(model: Model, settings: Settings, split: Split, mine: Sequence[int], *, first: bool) -> Bytes:
+    """Room for the largest expert tensor that comes over from RAM; llama.cpp asks the first GPU first."""
+    if not settings.op_offload:
+        return Bytes(0)
+    lent = range(split.expert_layers_on_cpu)
+    asked = lent if first else [number for number in mine if number in lent]
+    return max((model.weights.layers[number].largest_expert for number in asked), default=Bytes(0))
 
 
 def largest_step(settings: Settings) -> Step:
@@ -189,17 +200,17 @@ def largest_step(settings: Settings) -> Step:
     )
 
 
-def _own_blocks(model: Model, numbers: Sequence[int], without_experts: int) -> tuple[Block, ...]:
-    """Representatives of these blocks; the experts of the first `without_experts` are computed elsewhere."""
-    marked = (
-        model.kinds[number] + (len(model.blocks) if number < without_experts else 0) for number in numbers
+def _blocks(model: Model, split: Split, settings: Settings) -> tuple[tuple[int, ...], tuple[Block, ...]]:
+    """The kind of each block that runs, and the kinds; one whose experts the CPU computes is another."""
+    away = 0 if settings.op_offload else split.expert_layers_on_cpu
+    kinds = tuple(
+        kind + (len(model.blocks) if number < away else 0) for number, kind in enumerate(model.kinds)
     )
-    stripped = (*model.blocks, *map(_without_experts, model.blocks)) if without_experts else model.blocks
-    return tuple(stripped[kind] for kind in representative(marked))
+    return kinds, (*model.blocks, *map(_with_experts_away, model.blocks)) if away else model.blocks
 
 
-def _without_experts(block: Block) -> Block:
-    return replace(block, experts=None)
+def _with_experts_away(block: Block) -> Block:
+    return block if block.experts is None else replace(block, experts=replace(block.experts, away=True))
 
 
 def mask_cells(architecture: Architecture, settings: Settings, layers: Iterable[int]) -> tuple[int, ...]:

@@ -26,6 +26,7 @@ def device_overhead(
             last=last,
             pipelined=pipelined,
             borrowed=borrowed,
+            after_cpu=after_cpu,
         )
 
     # After the CPU any device may be the first that the model uses.
@@ -58,23 +59,36 @@ def host_overhead(model: Model, settings: Settings, *, pipelined: bool, experts_
 def cpu_overhead(model: Model, settings: Settings) -> Overhead:
     """The same for a CPU that computes the first layers, or all."""
     feeding = host_overhead(model, settings, pipelined=False, experts_left=True)
-    first = max(feeding, _part(model, settings, first=True, last=False, pipelined=False, borrowed=0))
+    first = max(
+        feeding, _part(model, settings, first=True, last=False, pipelined=False, borrowed=0, feeds=True)
+    )
     only = _part(model, settings, first=True, last=True, pipelined=False, borrowed=0)
     only += model.beside.device
     return Overhead(only=only, first=first, middle=first, last=only)
 
 
 def _part(
-    model: Model, settings: Settings, *, first: bool, last: bool, pipelined: bool, borrowed: int
+    model: Model,
+    settings: Settings,
+    *,
+    first: bool,
+    last: bool,
+    pipelined: bool,
+    borrowed: int,
+    after_cpu: bool = False,
+    feeds: bool = False,
 ) -> int:
     architecture = model.architecture
     segment = Segment(
         blocks=tuple(model.blocks[kind] for kind in representative(model.kinds)),
-        first=first,
+        before=None if first else model.blocks[model.kinds[-1]],
         last=last,
         copies=PIPELINE_COPIES if pipelined else 1,
         width=architecture.width,
         vocabulary=architecture.vocabulary,
         mask_cells=mask_cells(architecture, settings, range(architecture.running_layers)),
+        scaled=architecture.scales_embeddings,
+        after_cpu=after_cpu,
+        feeds=feeds,
     )
     return segment_bytes(segment, largest_step(settings)) + borrowed

@@ -4,6 +4,7 @@
 """
 
 import argparse
+import random
 import socket
 import subprocess
 import tempfile
@@ -11,6 +12,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from reconciler.gguf.types import tensor_type
@@ -24,6 +26,8 @@ BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 CONTEXTS = (4096, 32768, 131072)
 CACHE_TYPES = ("f16", "q8_0", "q4_0")
 MIB = 1024 * 1024
+EXTREME = 0.3
+"""Share of random splits with devices of one or two layers."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,29 @@ def cases(model: Model, contexts: Iterable[int], caches: Iterable[str]) -> Itera
         for cache in caches:
             for layout, split in layouts(model):
                 yield Case(context, cache, 4 if cache == "q8_0" else 1, layout, split)
+
+
+def random_case(model: Model, choice: random.Random) -> Case:
+    """Any split that llama.cpp takes, extreme ones with single layers among them."""
+    slots = model.slots
+    cpu = choice.choice((0, 0, choice.randrange(slots)))
+    left = slots - cpu
+    count = min(choice.randint(1, 3), left)
+    cuts = choice.sample(range(1, left), count - 1)
+    if choice.random() < EXTREME:
+        cuts = [choice.choice((number + 1, left - 1 - number)) for number in range(count - 1)]
+    bounds = sorted({0, left, *(cut for cut in cuts if 0 < cut < left)})
+    devices = tuple(end - begin for begin, end in pairwise(bounds))
+    experts = 0
+    if model.architecture.experts and cpu == 0 and choice.random() < 0.5:
+        experts = choice.randint(1, model.architecture.running_layers)
+    return Case(
+        choice.choice((2048, 16384, 131072)),
+        choice.choice(CACHE_TYPES),
+        choice.choice((1, 4)),
+        "any",
+        Split(cpu, devices, experts),
+    )
 
 
 def ask(

@@ -1,5 +1,6 @@
 """Ours against llama.cpp's own accounting: weights and caches exact, no device's total far off."""
 
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.placement.oracle import (
     compare,
     measure,
     ours,
+    random_case,
     settings_of,
     table,
     written,
@@ -24,6 +26,8 @@ from tests.placement.oracle import (
 
 MOST_OVER = 3.0
 MOST_UNDER = -1.0
+CASES = 24
+"""Random splits per shape."""
 SMALL = 4
 """MiB: sums of three figures that llama.cpp prints rounded down."""
 MOST_ODD = 24
@@ -86,6 +90,20 @@ def test_prediction_blocks_take_a_layer_but_no_memory(models: Path, devices: tup
     assert one.slots == 63
     for split in (Split(0, (63,)), Split(0, (20, 20, 23)), Split(10, (20, 33))):
         check(compare(predicting.name, one, path, Case(8192, "f16", 1, "", split), devices))
+
+
+@pytest.mark.parametrize("name", shapes.NAMES)
+def test_no_device_of_any_split_takes_more_than_reckoned(
+    name: str, models: Path, devices: tuple[str, ...], model: Callable[[str], Model]
+):
+    one = model(name)
+    choice = random.Random(name)
+    for _ in range(CASES):
+        case = random_case(one, choice)
+        for row in compare(name, one, models / f"{name}.gguf", case, devices):
+            assert row.ours[:2] == row.theirs[:2], row
+            short = sum(row.theirs) - sum(row.ours)
+            assert row.error >= MOST_UNDER or short <= SMALL, f"{row} {row.error:+.1f} %"
 
 
 @pytest.mark.slow

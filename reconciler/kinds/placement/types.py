@@ -8,7 +8,7 @@ from typing import Any
 from reconciler.core.operations import Operation
 from reconciler.core.types import Bytes, ModelId, ProfileName, Sha256, UnitName
 
-GENERATOR = 1
+GENERATOR = 2
 """Raised when the same wish would be placed otherwise than before; kept placements are then made anew."""
 
 
