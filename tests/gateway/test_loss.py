@@ -198,7 +198,7 @@ MALFORMED = (
 
 
 def test_a_client_whose_body_is_malformed_leaves_nothing_behind(gateway: Gateway) -> None:
-    """The C parser of aiohttp tells nobody that a body cannot go on; the request ends when its client leaves."""
+    """The C parser of aiohttp tells nobody that a body cannot go on: it ends when its client leaves."""
     with backend(gateway.folder / "a.sock", Peer.request) as here:
         gateway.route(here.endpoint)
         with closing(gateway.dial()) as client:
