@@ -1,6 +1,7 @@
 """Showing a plan, asking, doing it, and what comes of it: what `apply`, `promote` and `rollback` share."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.cli.context import Context
@@ -18,6 +19,7 @@ def apply_plan(context: Context, plan: "Plan", site: "Site", state: "State", *, 
 
     Where nothing is to be done for the whole spec, its revision is on record as applied afterwards.
     """
+    from reconciler.cli.downloads import downloads  # noqa: PLC0415
     from reconciler.cli.progress import Narrator  # noqa: PLC0415
     from reconciler.core.plan import render  # noqa: PLC0415
     from reconciler.host.records import Records  # noqa: PLC0415
@@ -33,7 +35,9 @@ def apply_plan(context: Context, plan: "Plan", site: "Site", state: "State", *, 
         return ExitCode.UNHEALTHY if plan.refused else ExitCode.OK
     if not yes and not output.ask("Apply this?"):
         raise Refused("nothing was applied", hint="say yes, or use --yes where nobody can be asked")
-    return _verdict(plan, carry_out.apply(plan, site, state, [Narrator(output)]))
+    with downloads(plan, Path(site.places.store), output) as shown:
+        results = carry_out.apply(plan, site, state, [Narrator(output), shown])
+    return _verdict(plan, results)
 
 
 def _verdict(plan: "Plan", results: "Mapping[str, Result]") -> ExitCode:

@@ -1,5 +1,6 @@
 """Shows bytes on their way: a bar with rate and time left for a person, a line now and then for a log."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
@@ -47,7 +48,9 @@ def transfers(output: Output) -> Iterator[Begin]:
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+    # Lines that are printed meanwhile go above the bars, but data that goes to a file stays its own.
+    screen = Console(stderr=True)
+    with Progress(*columns, console=screen, transient=True, redirect_stdout=sys.stdout.isatty()) as shown:
 
         class Bar:
             def __init__(self, label: str) -> None:

@@ -15,6 +15,7 @@ from reconciler.demo.tiny_model import tiny_model
 from tests.support import hostile
 from tests.support.artifacts import REPO, sha256_of, some_bytes
 from tests.support.hub import Hub
+from tests.support.staging import staged
 from tests.support.waiting import wait_until
 from tests.support.workspace import MODELCTL, Workspace
 
@@ -199,6 +200,27 @@ def test_a_terminal_gets_a_bar_with_rate_and_time_left(workspace: Workspace, hub
     assert "one@v1/model.gguf" in shown
     assert "B/s" in shown
     assert "0:00:0" in shown
+
+
+@pytest.mark.slow
+def test_an_apply_shows_its_downloads_as_pull_does(hub: Hub) -> None:
+    with staged("supervisord") as stage:
+        made = stage.workspace
+        made.environment |= {
+            "HF_ENDPOINT": hub.endpoint,
+            "HF_TOKEN": "",
+            "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",
+        }
+        made.spec.mkdir()
+        settings = "settings: {supervisor: supervisord, engine: embedded}\n"
+        revision = hub.tips[REPO]
+        resolved = f"revision: {revision}\n        sha256: {sha256_of(GGUF)}"
+        write(made, settings + SPEC.replace("mmproj: {url: hf://org/repo/mmproj.gguf}", resolved))
+        hub.intercept = hostile.slow(100_000)
+        shown = on_terminal(made, "apply", "--yes")
+    assert "one@v1/model.gguf" in shown
+    assert "B/s" in shown
+    assert "✓" in shown.partition("B/s")[2]
 
 
 def on_terminal(workspace: Workspace, *arguments: str) -> str:
