@@ -5,6 +5,8 @@ import sys
 import time
 from collections.abc import Callable, Hashable
 
+from aiohttp.http import HttpProcessingError
+
 _QUIET_SECONDS = 10.0
 _REMEMBERED = 1_000
 _LOG = logging.getLogger(__name__)
@@ -42,8 +44,14 @@ class _OneLine(logging.Formatter):
         return f"{self.formatTime(record)} " + " ".join(line.split())
 
 
+def _is_ours(record: logging.LogRecord) -> bool:
+    """A client that speaks no HTTP is told so, and is no problem of this machine."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
 def log_to_stderr() -> None:
     """What this process logs, aiohttp's and asyncio's own complaints as well."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_OneLine())
+    handler.addFilter(_is_ours)
     logging.basicConfig(handlers=(handler,), level=logging.WARNING)

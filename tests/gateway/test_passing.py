@@ -336,7 +336,7 @@ def test_what_is_no_http_is_refused_and_reaches_nobody(
         assert b"200" not in client.makefile("rb").readline()
     assert mirror.seen == []
     assert gateway.ask().content == b"seen"
-    assert all(line.startswith("20") for line in gateway.log.splitlines()), gateway.log
+    assert gateway.log == ""
 
 
 @pytest.mark.parametrize("over_socket", [False, True])
