@@ -43,12 +43,12 @@ class Peer:
     def body(self, headers: dict[str, str]) -> bytes:
         if headers.get("transfer-encoding") != "chunked":
             return self._file.read(int(headers.get("content-length", 0)))
-        content = b""
+        chunks = []
         while size := int(self._file.readline(), 16):
-            content += self._file.read(size)
+            chunks.append(self._file.read(size))
             self._file.readline()
         self._file.readline()
-        return content
+        return b"".join(chunks)
 
     def request(self) -> Seen:
         method, target, headers = self.head()
