@@ -195,7 +195,7 @@ class Pm2Supervisor:
 
     def _start_apps(self, apps: Sequence[dict[str, Any]]) -> Completed:
         with tempfile.NamedTemporaryFile("w", dir=self._units, prefix=".start-", suffix=".json") as file:
-            json.dump({"apps": apps}, file)
+            json.dump({"apps": [_without_shell(app) for app in apps]}, file)
             file.flush()
             return self._pm2("start", file.name)
 
@@ -279,6 +279,16 @@ class Pm2Supervisor:
             "vizion": False,
             "pmx": False,
         }
+
+
+def _without_shell(app: dict[str, Any]) -> dict[str, Any]:
+    """PM2 gives a script whose path has a blank to `bash -c`, and drops its arguments.
+
+    `nice -n 0` becomes the program that it is given, by its path as it stands.
+    """
+    if " " not in app["script"]:
+        return app
+    return {**app, "script": shutil.which("nice"), "args": ["-n", "0", app["script"], *app["args"]]}
 
 
 def _errors(done: Completed) -> str:

@@ -212,5 +212,8 @@ class ModelctlRPCInterface:
 
 def make_interface(supervisord: Any) -> ModelctlRPCInterface:
     """The factory that supervisord.conf names. Programs must not inherit how this daemon found our code."""
+    # Loaded now: this daemon goes on when an upgrade takes its files away.
+    import psutil  # noqa: F401, PLC0415 - what `resident_bytes` would load when it is first asked
+
     os.environ.pop("PYTHONPATH", None)
     return ModelctlRPCInterface(supervisord)

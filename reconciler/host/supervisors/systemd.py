@@ -211,10 +211,13 @@ class SystemdSupervisor:
         unit = self._units / _GUARD
         if duties.any:
             text = _guard_unit(write_duties(self._state, duties), self._target)
-            if not unit.exists() or unit.read_text(encoding="utf-8") != text:
+            fresh = unit.exists() and unit.read_text(encoding="utf-8") == text
+            if not fresh:
                 atomic_write(unit, text, 0o644)
-                self._checked(self._systemctl("enable", _GUARD, timeout=_ANSWER_SECONDS))
-            self._checked(self._systemctl("start", _GUARD, timeout=_JOB_SECONDS))
+                self._checked(self._systemctl("enable", "--no-reload", _GUARD, timeout=_ANSWER_SECONDS))
+                self._checked(self._systemctl("daemon-reload", timeout=_JOB_SECONDS))
+            # After an upgrade that moved us, a guard that runs on is one whose code may go any time.
+            self._checked(self._systemctl("start" if fresh else "restart", _GUARD, timeout=_JOB_SECONDS))
         elif unit.exists():
             self._checked(self._systemctl("disable", "--now", _GUARD, timeout=_JOB_SECONDS))
             unit.unlink()

@@ -218,6 +218,14 @@ def test_every_argument_variable_and_folder_arrives_as_it_was_written(box: Box) 
     assert cwd == str(folder)
 
 
+def test_a_program_in_a_folder_that_a_shell_would_misread_runs(box: Box) -> None:
+    program = box.folder / "a b;c=$HOME" / "my sleep"
+    program.parent.mkdir()
+    program.symlink_to("/bin/sleep")
+    name = box.running(argv=(str(program), "1000"))
+    _wait_for_command(box.pid(name), str(program), "1000")
+
+
 def test_a_name_with_dots_and_dashes_is_one_unit(box: Box) -> None:
     name = box.running("qwen2.5-coder-7b.Q4_0-x")
     assert name == "llama@qwen2.5-coder-7b.Q4_0-x-max"
