@@ -14,11 +14,15 @@ from reconciler.spec.model import Model, Spec, Version
 
 
 def plan_site_artifacts(site: Site, desired: Desired, request: Request) -> ArtifactPlan:
-    """What is missing of the current versions that the active profile serves, on demand or always."""
+    """What is missing of the current versions that the active profile serves, on demand or always.
+
+    What cannot run is not downloaded: a model that is too large for this machine may have 140 GB.
+    """
+    refused = {unit.model for unit in desired.units if unit.blocked is not None}
     wanted = [
         wanted_version(model, model.current)
         for model, _ in desired.spec.served(desired.profile)
-        if request.covers(model.model_id)
+        if request.covers(model.model_id) and model.model_id not in refused
     ]
     return plan_artifacts(wanted, observe.observe(_store(site), wanted))
 

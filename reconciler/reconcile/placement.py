@@ -1,7 +1,7 @@
 """The placement kind, joined to the flow: wishes from the spec, the ground from the machine, files kept."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from reconciler.core.errors import EngineError
@@ -14,9 +14,9 @@ from reconciler.kinds.artifact.layout import WantedVersion, wanted_version
 from reconciler.kinds.artifact.plan import link_id
 from reconciler.kinds.placement.document import file_name
 from reconciler.kinds.placement.memory_flags import memory_flags, placing_flags
-from reconciler.kinds.placement.recall import Recalled, recall
+from reconciler.kinds.placement.recall import Recalled, recall, recall_each
 from reconciler.kinds.placement.remember import remembered
-from reconciler.kinds.placement.types import Device, DeviceKind, Ground, Placements, Wish
+from reconciler.kinds.placement.types import Device, DeviceKind, Ground, Placements, Record, Wish
 from reconciler.kinds.unit.flags import CACHE_RAM_MIB
 from reconciler.placement.devices import RAM_BANDWIDTH, UNKNOWN_GPU_BANDWIDTH, known_bandwidth
 from reconciler.reconcile.desired import ActiveProfile, model_flags
@@ -25,6 +25,7 @@ from reconciler.spec.fields import METAL
 from reconciler.spec.model import Model, ModelProfile, Spec
 
 _MIB = 1024**2
+_PRIORITIES = ("high", "normal", "low")
 _REMOTE_BANDWIDTH = 100e9
 """Of an RPC device: behind a network, so it gets what the GPUs have no room for."""
 
@@ -40,43 +41,76 @@ class Survey:
 
 
 def place(spec: Spec, site: Site, state: State, active: ActiveProfile) -> Placements:
-    """Where each `always` runtime of the active profile goes.
+    """Where each `always` runtime of the active profile goes, and what `on_demand` ones are told later.
 
     Without changes this reads one small file per runtime and nothing else.
     """
     if active.name is None:
         return Placements()
     found = survey(spec, site, active)
+    records = found.recalled.kept
     if not found.recalled.missing:
-        layouts, warnings = remembered(found.wishes, found.ground, found.recalled.kept)
-        return Placements(layouts, (), (*found.recalled.warnings, *warnings))
-    from reconciler.reconcile.placing import settled  # noqa: PLC0415 - the memory model takes time to import
+        layouts, warnings = remembered(found.wishes, found.ground, records)
+        placed = Placements(layouts, (), (*found.recalled.warnings, *warnings))
+    else:
+        from reconciler.reconcile.placing import settled  # noqa: PLC0415 - the memory model takes time to import
 
-    plan = settled(found, site, state, active.gpus)
-    return Placements(plan.layouts, plan.operations, plan.warnings)
+        plan = settled(found, spec, site, state, active.gpus)
+        records = plan.records
+        placed = Placements(plan.layouts, plan.operations, plan.warnings)
+    later = _survey_on_demand(spec, site, active.name, found.ground, records)
+    if not later.recalled.missing:
+        return replace(placed, warnings=(*placed.warnings, *later.recalled.warnings))
+    from reconciler.reconcile.placing import settled_each  # noqa: PLC0415 - likewise
+
+    operations, more = settled_each(later, records, site, state, active.gpus)
+    return replace(placed, operations=(*placed.operations, *operations), warnings=(*placed.warnings, *more))
+
+
+def _survey_on_demand(
+    spec: Spec, site: Site, profile: ProfileName, ground: Ground, always: Mapping[UnitName, Record]
+) -> Survey:
+    """The `on_demand` models that are placed ahead, each alone beside those that are `always` loaded.
+
+    As many as the pool has ports, those of the highest priority first: so many can be loaded at once, and a
+    plan costs the same whether a hundred are declared or ten thousand. Others are placed when asked for.
+    """
+    declared = [
+        (model, settings) for model, settings in spec.served(profile) if model.residency == "on_demand"
+    ]
+    declared.sort(key=lambda pair: _PRIORITIES.index(pair[0].priority))
+    found = [
+        wish_of(model, settings, ground) for model, settings in declared[: len(spec.settings.pool.port_range)]
+    ]
+    wishes = tuple(wish for wish, _ in found)
+    recalled = recall_each(wishes, ground, _texts(site, wishes), always.values())
+    return Survey(ground, wishes, {wish.unit: version for wish, version in found}, recalled)
+
+
+def _texts(site: Site, wishes: Iterable[Wish]) -> dict[UnitName, str]:
+    return {
+        wish.unit: text
+        for wish in wishes
+        if (text := read_placement(site.overrides_cache / file_name(wish.unit))) is not None
+    }
 
 
 def survey(spec: Spec, site: Site, active: ActiveProfile, also: ModelId | None = None) -> Survey:
     """Wishes, devices and kept placements; `also` names an `on_demand` model to be placed beside the rest."""
     if active.name is None:
         raise ValueError("no profile is active, so nothing can be placed")
-    ground, problem = _ground(spec, site, active.name, active.gpus)
+    ground, problem = ground_of(spec, site, active.name, active.gpus)
     wishes: list[Wish] = []
     versions: dict[UnitName, WantedVersion] = {}
     for model, settings in spec.served(active.name):
         if model.residency == "always" or model.model_id == also:
-            wish, version = _wish(model, settings, ground, problem)
+            wish, version = wish_of(model, settings, ground, problem)
             wishes.append(wish)
             versions[wish.unit] = version
-    texts = {
-        wish.unit: text
-        for wish in wishes
-        if (text := read_placement(site.overrides_cache / file_name(wish.unit))) is not None
-    }
-    return Survey(ground, tuple(wishes), versions, recall(wishes, ground, texts))
+    return Survey(ground, tuple(wishes), versions, recall(wishes, ground, _texts(site, wishes)))
 
 
-def _ground(spec: Spec, site: Site, name: ProfileName, gpus: Sequence[Gpu]) -> tuple[Ground, str | None]:
+def ground_of(spec: Spec, site: Site, name: ProfileName, gpus: Sequence[Gpu]) -> tuple[Ground, str | None]:
     """The devices in the profile's order, and why some of them cannot be used."""
     profile = spec.profiles[name]
     memory = host_memory()
@@ -124,9 +158,10 @@ def _bandwidth(name: str, speeds: Mapping[str, int], otherwise: float) -> float:
     return speeds[max(fits, key=len)] * 1e9 if fits else otherwise
 
 
-def _wish(
-    model: Model, settings: ModelProfile, ground: Ground, problem: str | None
+def wish_of(
+    model: Model, settings: ModelProfile, ground: Ground, problem: str | None = None
 ) -> tuple[Wish, WantedVersion]:
+    """What the model wants of this ground, and its files. `problem`: why the ground cannot be used whole."""
     version = wanted_version(model, model.current)
     strategy = settings.strategy or model.strategy
     if not ground.devices and strategy != "manual":

@@ -161,7 +161,7 @@ def look(spec: Spec, site: Site, state: State, active: ActiveProfile, model: Mod
         raise ModelctlError("no profile can be active now", hint="`modelctl gpu` says why")
     found = survey(spec, site, active, also=model)
     if found.recalled.missing:
-        plan = settled(found, site, state, active.gpus)
+        plan = settled(found, spec, site, state, active.gpus)
     else:
         layouts, warnings = remembered(found.wishes, found.ground, found.recalled.kept)
         plan = PlacementPlan(layouts, found.recalled.kept, warnings=(*found.recalled.warnings, *warnings))

@@ -8,25 +8,29 @@ from dataclasses import replace
 
 from reconciler.core.errors import ModelctlError
 from reconciler.core.gpu import Gpu
+from reconciler.core.operations import Operation
 from reconciler.core.types import Bytes, UnitName
 from reconciler.host.artifacts.errors import TransientError
 from reconciler.host.state import State
 from reconciler.host.tensor_overrider import ask_tensor_overrider
 from reconciler.kinds.placement.figures import Figures, Unread
 from reconciler.kinds.placement.plan import PlacementPlan, settle
-from reconciler.kinds.placement.types import Wish
+from reconciler.kinds.placement.recall import Recalled
+from reconciler.kinds.placement.types import Record, Wish
+from reconciler.reconcile.elsewhere import profiles_with_room
 from reconciler.reconcile.gpu_watch import own_use
 from reconciler.reconcile.headers import figures_of, hub_address
 from reconciler.reconcile.learning import learned
 from reconciler.reconcile.placement import Survey
 from reconciler.reconcile.site import Site
+from reconciler.spec.model import Spec
 from reconciler.spec.settings import Sources
 
 _STEP = 256 * 1024**2
 """What others hold of a GPU is reckoned in such steps, so that a plan made twice comes out the same."""
 
 
-def settled(found: Survey, site: Site, state: State, gpus: Sequence[Gpu]) -> PlacementPlan:
+def settled(found: Survey, spec: Spec, site: Site, state: State, gpus: Sequence[Gpu]) -> PlacementPlan:
     """Place what is missing; headers of what is kept are read only when one of those has no room."""
     wishes = {wish.unit: wish for wish in found.wishes}
     figures = _figures((wishes[unit] for unit in found.recalled.missing), found, site, state)
@@ -36,7 +40,42 @@ def settled(found: Survey, site: Site, state: State, gpus: Sequence[Gpu]) -> Pla
     if plan.unplaced and found.recalled.kept:
         figures |= _figures((wishes[unit] for unit in found.recalled.kept), found, site, state)
         plan = settle(found.wishes, found.ground, found.recalled, figures, foreign=foreign, answers=answers)
+    if plan.unplaced:
+        elsewhere = profiles_with_room(spec, site, found, figures, plan.unplaced)
+        plan = settle(
+            found.wishes,
+            found.ground,
+            found.recalled,
+            figures,
+            foreign=foreign,
+            answers=answers,
+            elsewhere=elsewhere,
+        )
     return plan
+
+
+def settled_each(
+    found: Survey, always: Mapping[UnitName, Record], site: Site, state: State, gpus: Sequence[Gpu]
+) -> tuple[tuple[Operation, ...], tuple[str, ...]]:
+    """Place what is missing of `on_demand` runtimes, each alone beside the `always` ones: steps, warnings."""
+    wishes = [wish for wish in found.wishes if wish.unit in found.recalled.missing]
+    figures = _figures(wishes, found, site, state)
+    foreign = foreign_use(found, site, state, gpus)
+    answers = _answers(wishes, found, figures)
+    operations: list[Operation] = []
+    warnings = list(found.recalled.warnings)
+    for wish in wishes:
+        cause = {wish.unit: found.recalled.missing[wish.unit]}
+        beside = Recalled(always, cause, found.recalled.stale, ())
+        plan = settle([wish], found.ground, beside, figures, foreign=foreign, answers=answers)
+        operations += plan.operations
+        blocked = plan.layouts[wish.unit].blocked
+        if blocked is None:
+            warnings += plan.warnings
+        else:
+            hint = f" ({blocked[1]})" if blocked[1] else ""
+            warnings.append(f"{wish.unit}, on demand: {blocked[0]}{hint}")
+    return tuple(operations), tuple(warnings)
 
 
 def _answers(

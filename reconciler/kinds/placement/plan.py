@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from reconciler.core.errors import FormatError, SpecError
 from reconciler.core.operations import Operation, Verb
 from reconciler.core.sizes import format_bytes
-from reconciler.core.types import Bytes, ModelId, UnitName
+from reconciler.core.types import Bytes, ModelId, ProfileName, UnitName
 from reconciler.kinds.placement.document import file_name, render
 from reconciler.kinds.placement.figures import Figures, Unread, claim_of
 from reconciler.kinds.placement.layout import of_record, placed_flags, without_header
@@ -22,6 +22,7 @@ KIND = "placement"
 _NOTHING_HELPS = "take a smaller quantisation of it, or serve it under a larger profile"
 NO_FOREIGN_USE: Mapping[str, Bytes] = {}
 NO_ANSWERS: Mapping[UnitName, str] = {}
+NOWHERE: Mapping[UnitName, Sequence[ProfileName]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +53,13 @@ def settle(
     *,
     foreign: Mapping[str, Bytes] = NO_FOREIGN_USE,
     answers: Mapping[UnitName, str] = NO_ANSWERS,
+    elsewhere: Mapping[UnitName, Sequence[ProfileName]] = NOWHERE,
 ) -> PlacementPlan:
     """Place what is missing in what the kept placements leave.
 
     Where that leaves one without room and `figures` has the kept runtimes' as well, all are placed anew, if
     then all fit. `foreign` is what other programs hold per device beyond the reserve; `answers`
-    what gguf-tensor-overrider printed for those that want it.
+    what gguf-tensor-overrider printed for those that want it; `elsewhere` other profiles with room for one.
     """
     claims: dict[UnitName, Claim] = {}
     usable = dict(figures)
@@ -80,7 +82,7 @@ def settle(
         if everything.first_unplaced is None:
             moved = f"moved to make room for {ledger.first_unplaced.runtime}"
             ledger, causes, kept = everything, dict.fromkeys(kept, moved) | causes, {}
-    return _plan(wishes, ground, _Outcome(recalled, kept, causes, usable, claims, ledger, answers))
+    return _plan(wishes, ground, _Outcome(recalled, kept, causes, usable, claims, ledger, answers, elsewhere))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ class _Outcome:
     claims: Mapping[UnitName, Claim]
     ledger: Ledger
     answers: Mapping[UnitName, str]
+    elsewhere: Mapping[UnitName, Sequence[ProfileName]]
 
 
 def _plan(wishes: Sequence[Wish], ground: Ground, outcome: _Outcome) -> PlacementPlan:
@@ -108,7 +111,9 @@ def _plan(wishes: Sequence[Wish], ground: Ground, outcome: _Outcome) -> Placemen
         if wish.blocked is not None:
             layouts[wish.unit] = without_header(wish, ground, wish.blocked)
         elif entry is not None and isinstance(entry.outcome, Unplaced):
-            layouts[wish.unit] = without_header(wish, ground, _refusal(entry, entry.outcome, ground))
+            layouts[wish.unit] = without_header(
+                wish, ground, _refusal(entry, entry.outcome, ground, outcome.elsewhere.get(wish.unit, ()))
+            )
             unplaced[wish.unit] = entry
         elif entry is not None and isinstance(entry.outcome, Placement):
             record, faults = _placed(wish, ground, entry.outcome, outcome)
@@ -201,9 +206,12 @@ def _place(wish: Wish, record: Record, cause: str) -> Operation:
     )
 
 
-def _refusal(entry: Entry, outcome: Unplaced, ground: Ground) -> tuple[str, str | None]:
+def _refusal(
+    entry: Entry, outcome: Unplaced, ground: Ground, elsewhere: Sequence[ProfileName]
+) -> tuple[str, str | None]:
     where = "RAM" if not ground.devices else f"the memory of profile {ground.profile}"
     help_ = [proposal.what for proposal in outcome.proposals]
     help_ += [f"serving {runtime} elsewhere" for runtime in entry.would_make_room]
+    help_ += [f"profile {name}, which has room for it" for name in elsewhere]
     hint = "what would help: " + "; or ".join(help_) if help_ else _NOTHING_HELPS
     return f"it does not fit: {format_bytes(outcome.short_by)} more of {where} would be needed", hint

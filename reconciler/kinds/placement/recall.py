@@ -1,6 +1,6 @@
 """Which kept placements still hold. Pure, and light: a plan without changes needs nothing else."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,29 @@ class Recalled:
 
 def recall(wishes: Sequence[Wish], ground: Ground, texts: Mapping[UnitName, str]) -> Recalled:
     """Compare each wish with its file; one that was edited, or made from something else, is made anew."""
+    found = _compare(wishes, ground, texts)
+    return _without(found, _crowded(wishes, ground, found.kept), "it no longer fits beside the others")
+
+
+def recall_each(
+    wishes: Sequence[Wish], ground: Ground, texts: Mapping[UnitName, str], always: Iterable[Record]
+) -> Recalled:
+    """The same of runtimes of which each is alone beside those that are `always` loaded."""
+    found = _compare(wishes, ground, texts)
+    left = _room(ground)
+    for record in always:
+        left |= {id_: left.get(id_, 0) - size for id_, size in _taken(record, ground).items()}
+    crowded = [unit for unit, record in found.kept.items() if _exceeds(_taken(record, ground), left)]
+    return _without(found, crowded, "it no longer fits beside what is always loaded")
+
+
+def _without(found: Recalled, crowded: Sequence[UnitName], why: str) -> Recalled:
+    kept = {unit: record for unit, record in found.kept.items() if unit not in crowded}
+    stale = {**found.stale, **{unit: found.kept[unit] for unit in crowded}}
+    return Recalled(kept, {**found.missing, **dict.fromkeys(crowded, why)}, stale, found.warnings)
+
+
+def _compare(wishes: Sequence[Wish], ground: Ground, texts: Mapping[UnitName, str]) -> Recalled:
     kept: dict[UnitName, Record] = {}
     missing: dict[UnitName, str] = {}
     stale: dict[UnitName, Record] = {}
@@ -50,31 +73,43 @@ def recall(wishes: Sequence[Wish], ground: Ground, texts: Mapping[UnitName, str]
         else:
             stale[wish.unit] = record
             missing[wish.unit] = _difference(record.key, key)
-    for unit in _crowded(wishes, ground, kept):
-        stale[unit] = kept.pop(unit)
-        missing[unit] = "it no longer fits beside the others"
     return Recalled(kept, missing, stale, tuple(warnings))
 
 
 def _crowded(wishes: Sequence[Wish], ground: Ground, kept: Mapping[UnitName, Record]) -> list[UnitName]:
     """Those that have no room after the ones before them: there is less RAM, or files of two branches met."""
-    left: dict[str, int] = {"ram": max(0, ground.ram - ground.reserved_ram)}
-    for device in ground.devices:
-        reserved = ground.reserved_vram if device.kind is DeviceKind.NVIDIA else 0
-        left[device.id] = device.total - reserved
+    left = _room(ground)
     crowded = []
     for wish in wishes:
         record = kept.get(wish.unit)
         if record is None:
             continue
-        taken: dict[str, int] = {part.id: part.total for part in (*record.devices, record.ram)}
-        if ground.unified:
-            taken["ram"] = record.ram.total + sum(part.total for part in record.devices)
-        if any(size > left[id_] for id_, size in taken.items()):
+        taken = _taken(record, ground)
+        if _exceeds(taken, left):
             crowded.append(wish.unit)
         else:
             left |= {id_: left[id_] - size for id_, size in taken.items()}
     return crowded
+
+
+def _room(ground: Ground) -> dict[str, int]:
+    """Bytes that may be used by device and of RAM."""
+    left: dict[str, int] = {"ram": max(0, ground.ram - ground.reserved_ram)}
+    for device in ground.devices:
+        reserved = ground.reserved_vram if device.kind is DeviceKind.NVIDIA else 0
+        left[device.id] = device.total - reserved
+    return left
+
+
+def _taken(record: Record, ground: Ground) -> dict[str, int]:
+    taken: dict[str, int] = {part.id: part.total for part in (*record.devices, record.ram)}
+    if ground.unified:
+        taken["ram"] = record.ram.total + sum(part.total for part in record.devices)
+    return taken
+
+
+def _exceeds(taken: Mapping[str, int], left: Mapping[str, int]) -> bool:
+    return any(size > left.get(id_, 0) for id_, size in taken.items())
 
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
