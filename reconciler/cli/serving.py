@@ -77,7 +77,7 @@ def serve(
         code = apply_plan(context, plan, site, state, yes=yes)
         if code is not ExitCode.OK:
             serves = outcome.taken_back(change, was, source=source, site=site, state=state)
-            _report_kept(context, change, serves=serves)
+            _report_kept(context, change, code, serves=serves)
         elif (revision := _record(context, source.folder, change, commit=commit)) is not None:
             outcome.committed(revision, change, was, folder=source.folder, site=site, state=state)
         return code
@@ -109,18 +109,28 @@ def _record(context: Context, folder: Path, change: "Change", *, commit: bool) -
     told = f"{change.model} is at {change.after}"
     if files:
         told += f"; written to {', '.join(map(str, files))}"
-        told += f" and committed as {revision[:12]}" if revision else "; commit that, or a watcher undoes it"
+        told += (
+            f" and committed as {revision[:12]}"
+            if revision
+            else "; commit that: a watcher does nothing until then"
+        )
     context.output.event(event, told)
     return revision
 
 
-def _report_kept(context: Context, change: "Change", *, serves: bool) -> None:
+def _report_kept(context: Context, change: "Change", code: ExitCode, *, serves: bool) -> None:
+    """1 where its files were not to be had and the runtime was not touched, 4 where it did not answer."""
     event = {"event": "version", "model": change.model, "version": change.before, "failed": change.after}
     context.output.event({**event, "files": [], "commit": None}, None)
     context.output.note(
         f"{change.model} is not changed to {change.after}: the spec still says {change.before},"
         + (" which serves as before" if serves else " which does not answer: `modelctl status` says more")
     )
+    if code is ExitCode.UNHEALTHY:
+        hint = f"`modelctl status` keeps the reason, until `modelctl resume {change.model}`"
+    else:
+        hint = f"`modelctl pull {change.model}@{change.after}` says whether its files can be had now"
+    context.output.note(f"  hint: {hint}")
 
 
 def _show(

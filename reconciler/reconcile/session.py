@@ -1,13 +1,14 @@
 """The deciding half of the one flow: read the spec, open the site, make the plan."""
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler.core.errors import ModelctlError, SpecError, SpecErrors
+from reconciler.core.errors import Location, ModelctlError, SpecError, SpecErrors
 from reconciler.core.plan import Plan, Revision
 from reconciler.host import git
 from reconciler.host.spec_files import read_spec_folder
@@ -25,6 +26,9 @@ from reconciler.reconcile.usage import room
 from reconciler.spec.load import load
 from reconciler.spec.model import Spec
 from reconciler.spec.settings import Settings
+
+_CONFLICT = re.compile(r"^<{7} ", re.MULTILINE)
+"""What Git writes above the first of two changes that exclude each other; never YAML."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +51,27 @@ def read_source(folder: Path, reference: str | None = None) -> Source:
 
 def from_texts(folder: Path, texts: Mapping[str, str], revision: Revision) -> Source:
     """A source whose texts were read before: those of a saved plan, or of a commit."""
-    return Source(folder, texts, revision, load(texts))
+    return Source(folder, texts, revision, _load(texts))
 
 
 def read_spec(folder: Path) -> Spec:
     """Only what the work tree says, for commands that need no revision."""
-    return load(read_spec_folder(folder))
+    return _load(read_spec_folder(folder))
+
+
+def _load(texts: Mapping[str, str]) -> Spec:
+    try:
+        return load(texts)
+    except SpecError as error:
+        for file, text in texts.items():
+            mark = _CONFLICT.search(text)
+            if mark is not None:
+                raise SpecError(
+                    "Git could not join two changes of this file, and its marks are still there",
+                    where=Location(file, text.count("\n", 0, mark.start()) + 1),
+                    hint="choose one of the two, and finish what is under way: `git status` says how",
+                ) from error
+        raise
 
 
 def open_source(source: Source) -> Site:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -34,6 +35,19 @@ def test_a_broken_spec_fails_with_its_place_and_prints_no_data(workspace: Worksp
     assert "spec/models.yaml:10:5: " in done.stderr
     assert "did you mean `context_tokens`" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_merge_that_is_not_finished_is_called_by_its_name(workspace: Workspace) -> None:
+    workspace.git("checkout", "--quiet", "-b", "side")
+    workspace.edit("a", "context_tokens: 512", "context_tokens: 600")
+    workspace.git("checkout", "--quiet", "main")
+    workspace.edit("a", "context_tokens: 512", "context_tokens: 700")
+    with suppress(subprocess.CalledProcessError):
+        workspace.git("rebase", "side")
+    done = workspace.run("plan")
+    assert done.returncode == 1
+    assert "spec/models.yaml:10: Git could not join two changes" in done.stderr
+    assert "git status" in done.stderr
 
 
 def test_errors_are_json_for_those_who_asked_for_json(workspace: Workspace) -> None:

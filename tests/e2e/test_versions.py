@@ -107,7 +107,9 @@ def test_a_broken_file_never_reaches_the_unit_and_the_spec_stays_to_the_byte(
     pid = workspace.runtimes()["a"]["pid"]
     done = workspace.run("promote", "a", "--to", "v3", "--yes", "--commit")
     assert done.returncode == 1, "it never got as far as the unit"
-    assert "the spec still says v1" in done.stderr
+    assert "tensor 'output.weight' ends at byte" in done.stderr
+    assert "the spec still says v1, which serves as before" in done.stderr
+    assert "`modelctl pull a@v3`" in done.stderr
     assert chat(a.port) == "I am a, version 1."
     assert spec_text(workspace) == before
     assert workspace.git("rev-parse", "HEAD") == head
