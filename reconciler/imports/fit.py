@@ -136,13 +136,22 @@ class _Fit:
         return {key: value for key, value in entry.items() if value is not None}
 
     def _placed(self, model: FoundModel) -> FoundModel:
-        """What lies on which GPU is nothing to say where there is none, and could keep it from starting."""
+        """What lies on which GPU stays as it was; where there is none, it could only hinder the start."""
         placing = placing_flags(model.flags)
-        if not placing or self.spec.profiles[self.profile].devices:
+        if not placing:
             return model
         told = ", ".join(f"--{name}" for name in placing)
+        if self.spec.profiles[self.profile].devices:
+            text = (
+                f"what lies where is kept by `strategy: manual` ({told}); the memory ledger does not count it"
+            )
+            self.remarks.append(Remark(model.name, text))
+            if "tensor-split" in model.flags:
+                text = "the shares of --tensor-split go by the order of the profile's GPUs"
+                self.remarks.append(Remark(model.name, text))
+            return model
         why = f"profile `{self.profile}` has no GPU; name another one with --profile"
-        self.remarks.append(Remark(model.name, f"{told} left out here after all: {why}"))
+        self.remarks.append(Remark(model.name, f"{told} left out: {why}"))
         flags = {name: value for name, value in model.flags.items() if name not in placing}
         return replace(model, flags=flags, strategy=None)
 

@@ -138,12 +138,6 @@ def _settings(model: OllamaModel) -> dict[str, int]:
 def _differences(tag: _Tag, base: _Tag) -> Iterator[str]:
     """What cannot hold for one tag alone, as all tags of a file are one runtime."""
     here, kept = _settings(tag.source), _settings(base.source)
-    if tag is base and _PLACING & here.keys():
-        told = ", ".join(f"{name} {here[name]}" for name in here if name in _PLACING)
-        yield (
-            f"its {told} say{'' if ',' in told else 's'} what lies where: kept by `strategy: manual`,"
-            " which the memory ledger does not count"
-        )
     for name, value in here.items():
         if kept.get(name) != value:
             yield f"its {name} {value} is left out: it shares the runtime of {base.source.name}"

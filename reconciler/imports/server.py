@@ -78,7 +78,7 @@ def read_server(name: str, arguments: Sequence[str], home: Home) -> Served:
     unified = any(flags.get(flag) is True for flag in _UNIFIED)
     if "parallel" not in settings:
         remarks.append(_SLOTS)
-    strategy = _strategy(flags, remarks)
+    strategy = _strategy(flags)
     model = FoundModel(
         name=name,
         id=to_id(alias or name),
@@ -175,19 +175,11 @@ class _Arguments:
         self.flags = server_flags.with_flag(self.flags, name, read)
 
 
-def _strategy(flags: Mapping[str, FlagValue], remarks: list[str]) -> Literal["manual", "fit"] | None:
+def _strategy(flags: Mapping[str, FlagValue]) -> Literal["manual", "fit"] | None:
     """A command that says what lies where goes on saying it; else placement decides, or llama.cpp's own."""
-    placing = placing_flags(flags)
-    if not placing:
-        return "fit" if flags.get("fit") == "on" else None
-    told = ", ".join(f"--{name}" for name in placing)
-    remarks.append(
-        f"{told} say{'s' if len(placing) == 1 else ''} what lies where: kept by `strategy: manual`, which the"
-        " memory ledger does not count; without that and those flags modelctl places the model"
-    )
-    if "tensor-split" in flags:
-        remarks.append("the shares of --tensor-split go by the order of the profile's GPUs")
-    return "manual"
+    if placing_flags(flags):
+        return "manual"
+    return "fit" if flags.get("fit") == "on" else None
 
 
 def _is_scale(word: str) -> bool:

@@ -32,7 +32,6 @@ def test_layers_on_gpus_are_kept_as_flags(
 ) -> None:
     found = read_ollama([tag("tiny", **parameters)])
     assert (found.models[0].strategy, found.models[0].flags) == (strategy, flags)
-    assert any("strategy: manual" in remark.text for remark in found.remarks) == (strategy == "manual")
 
 
 def test_tags_of_one_file_share_a_runtime_and_that_is_said() -> None:

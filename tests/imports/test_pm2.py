@@ -150,7 +150,11 @@ def test_gpu_flags_are_kept_where_the_profile_has_gpus_and_said_where_not() -> N
     one["args"] += ["-ngl", "99", "-ts", "3,1"]
     found = read([one])
     with_gpus = load({"a.yaml": "profiles:\n  duo: {gpus: [RTX 5080, RTX 3060]}\n  cpu_only: {gpus: []}\n"})
-    [entry] = fit(found, with_gpus, "duo").models
+    fitted = fit(found, with_gpus, "duo")
+    said = "\n".join(map(str, fitted.remarks))
+    assert "kept by `strategy: manual` (--gpu-layers, --tensor-split)" in said
+    assert "the order of the profile's GPUs" in said
+    [entry] = fitted.models
     assert (entry["strategy"], entry["flags"]) == ("manual", {"gpu-layers": 99, "tensor-split": "3,1"})
     fitted = fit(found, with_gpus, "cpu_only")
     assert "strategy" not in fitted.models[0]
