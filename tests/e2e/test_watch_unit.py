@@ -1,5 +1,6 @@
 """The watcher as a unit of its own, under real supervisors."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -8,9 +9,11 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
+from reconciler.core.restarts import CRASHES
 from reconciler.core.types import UnitName
 from tests.support.staging import Stage, staged
 from tests.support.waiting import wait_until
+from tests.support.watching import events, watching
 from tests.support.workspace import Workspace, chat
 
 pytestmark = pytest.mark.slow
@@ -71,6 +74,29 @@ def test_installed_again_it_is_replaced_and_models_go_on(stage: Stage) -> None:
     assert not psutil.pid_exists(first)
     assert workspace.json("status")["watcher"]["prune"] is True
     assert workspace.runtimes()["a"]["pid"] == served
+
+
+def test_what_its_supervisor_gave_up_the_watcher_starts_again(stage: Stage) -> None:
+    """A loop of crashes ends within seconds where the supervisor cannot wait longer each time."""
+    workspace = stage.workspace
+    a = workspace.add("a")
+    workspace.up()
+    with watching(workspace) as watcher:
+        watcher.wait_for("watch_began")
+        killed: set[int] = set()
+
+        def given_up() -> bool:
+            pid = workspace.runtimes()["a"]["pid"]
+            if pid is not None and pid not in killed and len(killed) < CRASHES:
+                killed.add(pid)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            return any(event["type"] == "runtime_gave_up" for event in events(workspace))
+
+        wait_until(given_up, 60, "the supervisor's surrender")
+        wait_until(lambda: workspace.runtimes()["a"]["ready"], 60, "its return")
+        assert chat(a.port) == "I am a, version 1."
+        assert workspace.runtimes()["a"]["pid"] not in killed
 
 
 def test_system_scope_needs_models_of_the_system(stage: Stage) -> None:

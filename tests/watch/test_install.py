@@ -137,3 +137,19 @@ def test_systemd_has_no_word_of_complaint(kind: SupervisorKind, log: bool, tmp_p
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_system_enables_the_watcher_for_its_next_boot(tmp_path: Path) -> None:
+    """By systemctl itself, in a root folder where no manager runs."""
+    need_systemd()
+    units = tmp_path / "etc" / "systemd" / "system"
+    units.mkdir(parents=True)
+    (units / f"{NAME}.service").write_text(rendered(SupervisorKind.SYSTEMD), encoding="utf-8")
+    systemctl = ("systemctl", f"--root={tmp_path}")
+    subprocess.run((*systemctl, "enable", NAME), check=True, capture_output=True)
+    link = units / "multi-user.target.wants" / f"{NAME}.service"
+    assert link.readlink() == Path("/etc/systemd/system", f"{NAME}.service")
+    asked = subprocess.run((*systemctl, "is-enabled", NAME), check=True, capture_output=True, text=True)
+    assert asked.stdout == "enabled\n"
+    subprocess.run((*systemctl, "disable", NAME), check=True, capture_output=True)
+    assert not link.is_symlink()
