@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from reconciler.core.errors import ModelctlError
+from reconciler.core.errors import ExitCode, ModelctlError
 
 
 def main() -> int:
@@ -21,6 +21,9 @@ def main() -> int:
     except ModelctlError as error:
         sys.stderr.write(f"{error.what}\n")
         return int(error.exit_code)
+    except OSError as error:
+        sys.stderr.write(f"cannot listen on {options.control}: {error}\n")
+        return int(ExitCode.FAILED)
     return 0
 
 

@@ -5,7 +5,7 @@ from contextlib import closing
 from http import HTTPStatus
 
 import aiohttp
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 
 from reconciler.core.endpoint import Endpoint
 from reconciler.core.types import ModelId
@@ -43,7 +43,7 @@ class Relay:
         """Give the model's answer, or an error of ours; `target` is the path and query."""
 
         async def go_on() -> None:
-            if hdrs.EXPECT in request.headers:
+            if hdrs.EXPECT in request.headers and request.version >= HttpVersion11:
                 await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                 request.writer.output_size = 0  # an interim answer is none: aiohttp itself does so
 

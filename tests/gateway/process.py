@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from reconciler.core.endpoint import Endpoint
 from reconciler.core.routes import Route, Snapshot
 from reconciler.core.types import ModelId
@@ -62,6 +64,13 @@ class Gateway:
 
     def wait_in_flight(self, count: int) -> None:
         wait_until(lambda: self.in_flight() == count, what=f"{count} requests at backends")
+
+    def memory_mib(self) -> float:
+        """Resident now."""
+        return float(psutil.Process(self.running.pid).memory_info().rss) / 1024**2
+
+    def descriptors(self) -> int:
+        return int(psutil.Process(self.running.pid).num_fds())
 
     def connection(self, port: int | None = None) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=TIMEOUT)

@@ -169,6 +169,14 @@ def test_a_file_in_the_way_is_not_removed(folder: Path) -> None:
     assert (folder / "control.sock").read_text() == "precious"
 
 
+def test_a_socket_that_cannot_be_is_said_to_be_so(folder: Path) -> None:
+    too_long = folder / ("long" * 20) / ("name" * 20)
+    failed = subprocess.run(command(too_long), capture_output=True, text=True, timeout=30, check=False)
+    assert failed.returncode == 1
+    assert failed.stderr.startswith(f"cannot listen on {too_long}")
+    assert len(failed.stderr.splitlines()) == 1
+
+
 @pytest.mark.parametrize(("method", "path"), [("GET", "/reload"), ("POST", "/routes"), ("GET", "/")])
 def test_what_the_control_socket_does_not_know(gateway: Gateway, method: str, path: str) -> None:
     assert control(gateway, method, path).error() == (404, "not_found")

@@ -238,11 +238,6 @@ def test_a_backend_may_answer_before_it_has_read_the_body(gateway: Gateway) -> N
             assert client.recv(12) == b"HTTP/1.1 413"
 
 
-def resident_mib(gateway: Gateway) -> float:
-    status = Path(f"/proc/{gateway.running.pid}/status").read_text()
-    return int(re.findall(r"VmRSS:\s+(\d+)", status)[0]) / 1024
-
-
 def test_a_slow_client_slows_its_backend_and_fills_no_memory(gateway: Gateway) -> None:
     block, sent = b"x" * 65536, [0]
 
@@ -263,7 +258,7 @@ def test_a_slow_client_slows_its_backend_and_fills_no_memory(gateway: Gateway) -
                 lambda: len(sent) in seen[-1:] or seen.append(len(sent)), what="the backend is held up"
             )
             assert len(sent) < 500
-            assert resident_mib(gateway) < 80
+            assert gateway.memory_mib() < 80
         gateway.wait_in_flight(0)
 
 
@@ -333,11 +328,7 @@ def test_whatever_happens_every_request_is_counted_down(gateway: Gateway) -> Non
         gateway.wait_in_flight(0)
         assert one.connections > 20
         assert two.connections > 20
-        wait_until(lambda: descriptors(gateway) < 20, what="no descriptor is left behind")
+        wait_until(lambda: gateway.descriptors() < 20, what="no descriptor is left behind")
         gateway.running.terminate()
         assert gateway.running.wait(10) == 0
         assert all(PROBLEM.search(line) for line in gateway.log.splitlines()), gateway.log
-
-
-def descriptors(gateway: Gateway) -> int:
-    return len(list(Path(f"/proc/{gateway.running.pid}/fd").iterdir()))

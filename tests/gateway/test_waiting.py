@@ -11,13 +11,14 @@ from contextlib import closing
 import pytest
 
 from reconciler.core.endpoint import SocketEndpoint, TcpEndpoint
-from reconciler.core.engine import Engine
 from reconciler.core.routes import Route
 from reconciler.core.types import ModelId
 from reconciler.demo.tiny_model import tiny_model
 from reconciler.gateway.body import KEPT_BYTES
+from reconciler.host.engine import find_engine
 from tests.gateway.backends import LOADING, Peer, Script, Seen, backend, says
 from tests.gateway.process import CHAT, MODEL, Answer, Gateway
+from tests.support.engines import llama_server
 from tests.support.serving import free_port, served
 from tests.support.waiting import wait_until
 
@@ -266,15 +267,16 @@ def test_a_client_that_stops_waiting_is_forgotten(gateway: Gateway) -> None:
         assert here.connections == 1
 
 
-def test_a_real_runtime_that_starts_late_answers(gateway: Gateway, engine: Engine) -> None:
+@pytest.mark.parametrize("kind", ["embedded", "llama-server"])
+def test_a_real_runtime_that_starts_late_answers(gateway: Gateway, kind: str) -> None:
+    """Its model takes some tenths of a second to load, which requests meet too."""
+    engine = find_engine("embedded" if kind == "embedded" else str(llama_server()))
     model = gateway.folder / "tiny.gguf"
-    model.write_bytes(tiny_model("Late I am."))
+    model.write_bytes(tiny_model("Late I am.", layers=60))
     gateway.route(missing(gateway))
     with ThreadPoolExecutor(4) as pool:
-        asked = [
-            pool.submit(gateway.ask, "POST", "/v1/chat/completions", json.dumps(CHAT).encode())
-            for _ in range(4)
-        ]
+        body = json.dumps(CHAT).encode()
+        asked = [pool.submit(gateway.ask, "POST", "/v1/chat/completions", body) for _ in range(4)]
         with served(engine, model, socket_path=gateway.folder / "a.sock"):
             for answer in asked:
                 assert answer.result(60).json["choices"][0]["message"]["content"] == "Late I am."
