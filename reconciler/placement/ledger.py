@@ -14,12 +14,16 @@ MOST_COPIES = 4096
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A GPU as a whole. `unified`: its memory is RAM, so what it takes is taken from both."""
+    """A GPU as a whole. `unified`: its memory is RAM, so what it takes is taken from both.
+
+    `single`: it serves one runtime at a time, however much memory is left.
+    """
 
     id: str
     total: Bytes
     bandwidth: float
     unified: bool = False
+    single: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +148,6 @@ class _Books:
     def _deduct(self, placement: Placement) -> None:
         taken = placement.report.host.total + placement.report.cache_ram
         for id_, device in zip(placement.devices, placement.report.devices, strict=True):
-            self.vram[id_] = Bytes(self.vram[id_] - device.total)
+            self.vram[id_] = Bytes(0 if self._cards[id_].single else self.vram[id_] - device.total)
             taken += device.total if self._cards[id_].unified else 0
         self.ram = Bytes(max(0, self.ram - taken))

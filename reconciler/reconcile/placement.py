@@ -9,6 +9,7 @@ from reconciler.core.gpu import Gpu
 from reconciler.core.types import Bytes, ModelId, ProfileName, UnitName, VersionId, unit_name
 from reconciler.host.memory import host_memory
 from reconciler.host.overrides_cache import read_placement
+from reconciler.host.reach import why_unreachable
 from reconciler.host.state import State
 from reconciler.kinds.artifact.layout import WantedVersion, wanted_version
 from reconciler.kinds.artifact.plan import link_id
@@ -16,13 +17,14 @@ from reconciler.kinds.placement.document import file_name
 from reconciler.kinds.placement.memory_flags import memory_flags, placing_flags
 from reconciler.kinds.placement.recall import Recalled, recall, recall_each
 from reconciler.kinds.placement.remember import remembered
-from reconciler.kinds.placement.types import Device, DeviceKind, Ground, Placements, Record, Wish
+from reconciler.kinds.placement.types import Device, DeviceKind, Ground, Layout, Placements, Record, Wish
 from reconciler.kinds.unit.flags import CACHE_RAM_MIB
 from reconciler.placement.devices import RAM_BANDWIDTH, UNKNOWN_GPU_BANDWIDTH, known_bandwidth
 from reconciler.reconcile.desired import ActiveProfile, model_flags
+from reconciler.reconcile.gpu_watch import own_use
 from reconciler.reconcile.site import Site
 from reconciler.spec.fields import METAL
-from reconciler.spec.model import Model, ModelProfile, Spec
+from reconciler.spec.model import Model, ModelProfile, Profile, Spec
 
 _MIB = 1024**2
 _PRIORITIES = ("high", "normal", "low")
@@ -58,6 +60,7 @@ def place(spec: Spec, site: Site, state: State, active: ActiveProfile) -> Placem
         plan = settled(found, spec, site, state, active.gpus)
         records = plan.records
         placed = Placements(plan.layouts, plan.operations, plan.warnings)
+    placed = replace(placed, layouts=_reachable(placed.layouts, spec.profiles[active.name], site, state))
     later = _survey_on_demand(spec, site, active.name, found.ground, records)
     if not later.recalled.missing:
         return replace(placed, warnings=(*placed.warnings, *later.recalled.warnings))
@@ -65,6 +68,36 @@ def place(spec: Spec, site: Site, state: State, active: ActiveProfile) -> Placem
 
     operations, more = settled_each(later, records, site, state, active.gpus)
     return replace(placed, operations=(*placed.operations, *operations), warnings=(*placed.warnings, *more))
+
+
+def _reachable(
+    layouts: Mapping[UnitName, Layout], profile: Profile, site: Site, state: State
+) -> Mapping[UnitName, Layout]:
+    """Refuse what would be laid out over an RPC server that is away; a runtime that is loaded is not touched.
+
+    The profile stays: a short breakdown of the network must move nothing.
+    """
+    wanted = {peer for layout in layouts.values() for peer in layout.peers}
+    if not wanted:
+        return layouts
+    busy = own_use(site, state).placed
+    away = {
+        server.address: why
+        for server in profile.rpc
+        if server.address in wanted
+        and (why := why_unreachable(server.address, busy=server.address in busy)) is not None
+    }
+    return {unit: _without_peers(layout, away) for unit, layout in layouts.items()}
+
+
+def _without_peers(layout: Layout, away: Mapping[str, str]) -> Layout:
+    peer = next((peer for peer in layout.peers if peer in away), None)
+    if peer is None or layout.blocked is not None:
+        return layout
+    host, _, port = peer.rpartition(":")
+    reason = f"the RPC server {peer}, which it is laid out over, does not answer: {away[peer]}"
+    hint = f"there: `ggml-rpc-server -H {host} -p {port}`; or serve it under a profile without that server"
+    return replace(layout, blocked=(reason, hint))
 
 
 def _survey_on_demand(

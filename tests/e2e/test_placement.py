@@ -133,3 +133,33 @@ def test_a_context_beyond_training_is_told(workspace: Workspace) -> None:
     use_profile(workspace, "{gpus: []}")
     workspace.edit("wide", "context_tokens: 512", "context_tokens: 16384")
     assert any("trained for" in warning for warning in workspace.json("plan")["warnings"])
+
+
+def test_an_rpc_server_that_is_away_is_named_and_what_runs_is_left_alone(workspace: Workspace) -> None:
+    workspace.engine = str(rpc_llama_server())
+    with rpc_servers(1) as (address,):
+        use_profile(workspace, f'{{gpus: [], rpc: [{{address: "{address}", vram: 2GiB}}]}}')
+        workspace.ok("apply", "--yes")
+        assert chat(workspace.models[0].port) == ANSWER
+        assert workspace.json("plan")["has_changes"] is False
+    workspace.edit("wide", "context_tokens: 512", "context_tokens: 1024")
+    plan = workspace.json("plan")
+    [refusal] = plan["refused"]
+    assert refusal["resource"] == "llama@wide-pool"
+    assert f"the RPC server {address}, which it is laid out over, does not answer" in refusal["reason"]
+    assert "ggml-rpc-server" in refusal["hint"]
+    assert plan["profile"] == "pool"
+    assert not [step for step in plan["operations"] if step["kind"] == "unit"]
+
+
+def test_an_rpc_server_gets_one_runtime(workspace: Workspace, devices: tuple[str, ...]) -> None:
+    workspace.engine = str(rpc_llama_server())
+    workspace.add("small")
+    servers = ", ".join(f'{{address: "{address}", vram: 2GiB}}' for address in devices[:2])
+    use_profile(workspace, f"{{gpus: [], rpc: [{servers}]}}")
+    workspace.ok("apply", "--yes")
+    for model in workspace.models:
+        assert chat(model.port)
+    kept = [json.loads(path.read_text()) for path in (workspace.root / "overrides-cache").iterdir()]
+    used = [part["id"] for one in kept for part in one["devices"]]
+    assert len(used) == len(set(used)) == 2

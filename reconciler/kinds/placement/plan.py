@@ -134,7 +134,10 @@ def _plan(wishes: Sequence[Wish], ground: Ground, outcome: _Outcome) -> Placemen
 
 
 def machine_of(ground: Ground, foreign: Mapping[str, Bytes], kept: Iterable[Record]) -> Machine:
-    """The machine without what the kept placements take."""
+    """The machine without what the kept placements take.
+
+    A `ggml-rpc-server` talks to one client; a second one would hang while it loads.
+    """
     taken: dict[str, int] = dict(foreign)
     ram = 0
     for record in kept:
@@ -145,10 +148,14 @@ def machine_of(ground: Ground, foreign: Mapping[str, Bytes], kept: Iterable[Reco
     for device in ground.devices:
         unified = device.kind is DeviceKind.METAL
         ram += taken.get(device.id, 0) if unified else 0
+        remote = device.kind is DeviceKind.RPC
+        if remote and device.id in taken:
+            cards.append(Card(device.id, Bytes(0), device.bandwidth))
+            continue
         # What an RPC server offers is given to us whole; a reserve on top would be taken off twice.
-        offered = ground.reserved_vram if device.kind is DeviceKind.RPC else 0
+        offered = ground.reserved_vram if remote else 0
         total = Bytes(max(0, device.total + offered - taken.get(device.id, 0)))
-        cards.append(Card(device.id, total, device.bandwidth, unified))
+        cards.append(Card(device.id, total, device.bandwidth, unified, single=remote))
     return Machine(
         cards=tuple(cards),
         ram=Bytes(max(0, ground.ram - ram)),

@@ -39,7 +39,7 @@ def recall_each(
     found = _compare(wishes, ground, texts)
     left = _room(ground)
     for record in always:
-        left |= {id_: left.get(id_, 0) - size for id_, size in _taken(record, ground).items()}
+        left |= _rest(left, _taken(record, ground), ground)
     crowded = [unit for unit, record in found.kept.items() if _exceeds(_taken(record, ground), left)]
     return _without(found, crowded, "it no longer fits beside what is always loaded")
 
@@ -88,7 +88,7 @@ def _crowded(wishes: Sequence[Wish], ground: Ground, kept: Mapping[UnitName, Rec
         if _exceeds(taken, left):
             crowded.append(wish.unit)
         else:
-            left |= {id_: left[id_] - size for id_, size in taken.items()}
+            left |= _rest(left, taken, ground)
     return crowded
 
 
@@ -106,6 +106,12 @@ def _taken(record: Record, ground: Ground) -> dict[str, int]:
     if ground.unified:
         taken["ram"] = record.ram.total + sum(part.total for part in record.devices)
     return taken
+
+
+def _rest(left: Mapping[str, int], taken: Mapping[str, int], ground: Ground) -> dict[str, int]:
+    """What others may have of these devices; an RPC server has one client at a time."""
+    single = {device.id for device in ground.devices if device.kind is DeviceKind.RPC}
+    return {id_: 0 if id_ in single else left.get(id_, 0) - size for id_, size in taken.items()}
 
 
 def _exceeds(taken: Mapping[str, int], left: Mapping[str, int]) -> bool:
