@@ -81,11 +81,14 @@ def open_source(source: Source) -> Site:
 def open_folder(folder: Path) -> Site:
     """The site of a spec folder, for commands that look and do without the rest of the spec.
 
-    Of a spec that does not load, its settings alone count, else those of the last commit. SpecError where
-    neither says which store is meant, and `$MODELCTL_STORE` does not: nobody must be shown another one.
+    Of a spec that does not load, its settings alone count, else those of the last commit; those also where
+    the files have no model, as while an editor writes them. SpecError where none of it says which store is
+    meant, and `$MODELCTL_STORE` does not: nobody must be shown another one.
     """
     try:
-        return open_site(read_spec(folder).settings, folder)
+        spec = read_spec(folder)
+        settings = None if spec.models else _committed_settings(folder)
+        return open_site(settings or spec.settings, folder)
     except SpecError as error:
         settings = _settings_of_broken(folder)
         if settings is None and not os.environ.get("MODELCTL_STORE"):
@@ -110,6 +113,10 @@ def _settings_of_broken(folder: Path) -> Settings | None:
         found = settings_alone(read_spec_folder(folder))
         if found is not None:
             return found
+    return _committed_settings(folder)
+
+
+def _committed_settings(folder: Path) -> Settings | None:
     with suppress(ModelctlError):  # not in Git, or no commit that has the folder
         return settings_alone(git.texts_at(folder, "HEAD")[1])
     return None

@@ -86,6 +86,11 @@ def test_the_last_commit_says_it_where_the_file_does_not(tmp_path: Path) -> None
     (spec / "a.yaml").write_text(WHOLE[: WHOLE.index("/srv") + 3] + "\n  ]")
     assert open_folder(spec).places.store == "/srv/models"
     assert open_folder(spec).supervisor_kind == "supervisord"
+    for end in range(WHOLE.index("models:")):
+        (spec / "a.yaml").write_text(WHOLE[:end])
+        assert open_folder(spec).places.store == "/srv/models", "an editor is still writing it"
+    (spec / "a.yaml").write_text(WHOLE.replace("/srv/models", "/srv/new"))
+    assert open_folder(spec).places.store == "/srv/new", "a person says so"
 
 
 def test_where_nothing_tells_it_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
