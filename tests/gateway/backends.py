@@ -132,3 +132,14 @@ def says(content: bytes, status: str = "200 OK", *headers: str) -> Script:
         peer.answer(content, status, *headers)
 
     return script
+
+
+class Mirror:
+    """A backend that keeps what it saw and answers with one word."""
+
+    def __init__(self) -> None:
+        self.seen: list[Seen] = []
+
+    def __call__(self, peer: Peer) -> None:
+        self.seen.append(peer.request())
+        peer.answer(b"seen")

@@ -6,6 +6,7 @@ import pytest
 
 from reconciler.core.engine import Engine
 from reconciler.host.engine import find_engine
+from tests.gateway.backends import Mirror, backend
 from tests.gateway.process import Gateway, gateway_process
 from tests.support.engines import llama_server
 
@@ -26,3 +27,11 @@ def gateway(folder: Path) -> Iterator[Gateway]:
 @pytest.fixture(scope="session")
 def engine() -> Engine:
     return find_engine(str(llama_server()))
+
+
+@pytest.fixture
+def mirror(gateway: Gateway) -> Iterator[Mirror]:
+    mirror = Mirror()
+    with backend(gateway.folder / "mirror.sock", mirror) as running:
+        gateway.route(running.endpoint)
+        yield mirror
