@@ -105,7 +105,7 @@ def killed(one: Served) -> float:
     process = psutil.Process(pid_of(one.supervisor))
     begin = time.perf_counter()
     os.kill(process.pid, signal.SIGKILL)
-    wait(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE, "the end")
+    process.wait(_PATIENCE_SECONDS)
     wait(lambda: one.ready, "the return")
     seconds = time.perf_counter() - begin
     status = one.supervisor.observe([UNIT])[UNIT]

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import psutil
+
 from reconciler.core.types import UnitName
 from reconciler.core.units import GpuAccess, SupervisorKind, UnitDefinition, UnitState, UnitStatus
 from reconciler.host.supervisors.base import Supervisor
@@ -17,6 +19,14 @@ from reconciler.kinds.unit.render import render
 from tests.support.waiting import wait_until
 
 SLEEP = ("/bin/sleep", "1000")
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process runs; what has ended but was not waited for does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 @dataclass

@@ -16,7 +16,7 @@ from reconciler.core.errors import SupervisorError
 from reconciler.core.restarts import DELAY_MILLISECONDS, LOG_BYTES
 from reconciler.core.types import UnitName
 from reconciler.core.units import UnitState
-from tests.support.supervisors import SLEEP, Box
+from tests.support.supervisors import SLEEP, Box, is_alive
 from tests.support.waiting import wait_until
 
 _MIB = 1024 * 1024
@@ -34,10 +34,6 @@ _TRICKY = "ab \"'\\%$;#(){}<>&=,:!~*?[]-_\u00e9\u2003"
 def _nasty_arguments() -> tuple[str, ...]:
     chance = random.Random(1)
     return (*_NASTY, *("".join(chance.choices(_TRICKY, k=chance.randint(1, 12))) for _ in range(300)))
-
-
-def _is_alive(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
 def _wait_for_command(pid: int, *argv: str) -> None:
@@ -97,7 +93,7 @@ def test_a_changed_unit_runs_on_until_it_is_restarted(box: Box) -> None:
     box.wait_for(name, UnitState.RUNNING)
     assert box.pid(name) != pid
     _wait_for_command(box.pid(name), "/bin/sleep", "2000")
-    assert not _is_alive(pid)
+    assert not is_alive(pid)
 
 
 def test_a_changed_unit_that_was_stopped_starts_as_changed(box: Box) -> None:
@@ -132,7 +128,7 @@ def test_a_unit_that_someone_stopped_stays_stopped(box: Box) -> None:
     name = box.running()
     pid = box.pid(name)
     box.by_hand("stop", name)
-    wait_until(lambda: not _is_alive(pid), what="the end of the process")
+    wait_until(lambda: not is_alive(pid), what="the end of the process")
     box.wait_for(name, UnitState.STOPPED)
     deadline = time.monotonic() + DELAY_MILLISECONDS / 1000 + 4
     while time.monotonic() < deadline:
@@ -159,7 +155,7 @@ def test_stopping_waits_for_the_end_and_kills_the_deaf(box: Box) -> None:
     wait_until(ready.exists, what="a deaf process")
     pid = box.pid(name)
     box.supervisor.stop([name])
-    assert not _is_alive(pid)
+    assert not is_alive(pid)
     assert box.status(name).state is UnitState.STOPPED
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from reconciler.core.types import UnitName
 from reconciler.core.units import UnitState
-from tests.support.supervisors import Box
+from tests.support.supervisors import Box, is_alive
 from tests.support.waiting import wait_until
 
 
@@ -56,7 +56,7 @@ def test_a_killed_daemon_leaves_no_unit_behind(pm2: Box) -> None:
     assert pm2.status(name).state is UnitState.ABSENT
 
     pm2.supervisor.ensure_running()
-    assert not psutil.pid_exists(orphan) or psutil.Process(orphan).status() == psutil.STATUS_ZOMBIE
+    assert not is_alive(orphan)
     pm2.supervisor.start([name])
     pm2.wait_for(name, UnitState.RUNNING)
 
