@@ -60,7 +60,7 @@ def parse_snapshot(document: Any) -> Snapshot:
         if document["format_version"] != SNAPSHOT_FORMAT:
             raise ValueError(f"format_version {document['format_version']!r} is not {SNAPSHOT_FORMAT}")
         routes = [_route(entry) for entry in document["routes"]]
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"no snapshot of routes: {error!r}") from error
     return Snapshot({route.model: route for route in routes})
 

@@ -46,8 +46,7 @@ def read_snapshot(path: Path) -> Snapshot:
         return parse_snapshot(json.loads(path.read_text()))
     except FileNotFoundError:
         return Snapshot({})
-    # An address that is no string, an infinite port: the parser lets Python say what is wrong with them.
-    except (OSError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise FormatError(
             f"{path} cannot be read as the gateway's routes: {error}", hint="modelctl apply"
         ) from error
