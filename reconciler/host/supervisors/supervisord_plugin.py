@@ -8,6 +8,7 @@ No other process, and supervisorctl shows the same states.
 """
 
 import os
+import signal
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,7 @@ from reconciler.core.restarts import CrashHistory
 from reconciler.host.guard import OverLimit, memory_limit
 
 _SOONEST_SECONDS = 0.02
+_BELL_BYTES = 4096
 NOT_LOADED = "NOT_LOADED"
 """The state of a program that is configured but was not started since this daemon came up."""
 
@@ -48,8 +50,11 @@ class ModelctlRPCInterface:
         events.subscribe(events.ProcessStateStoppedEvent, self._on_stopped)
         events.subscribe(events.ProcessStateFatalEvent, self._on_gone)
         events.subscribe(events.Tick5Event, self._on_tick)
-        self._poll = supervisord.options.poller.poll
-        supervisord.options.poller.poll = self._poll_until_due
+        self._bell = _ring_at_signals()
+        poller = supervisord.options.poller
+        poller.register_readable(self._bell)
+        self._poll = poller.poll
+        poller.poll = self._poll_until_due
 
     def reload(self, removed: list[str]) -> list[list[str]]:
         """Read all files again; forget the removed programs. Returns [name, why] for each that cannot go."""
@@ -178,15 +183,22 @@ class ModelctlRPCInterface:
             program.restarts = 0
             program.crashes.forgive()
 
-    def _poll_until_due(self, timeout: float) -> Any:
-        """Its loop wakes once a second, which is long for somebody who waits for an answer."""
+    def _poll_until_due(self, timeout: float) -> tuple[list[int], list[int]]:
+        """Its loop wakes once a second, which is long for somebody who waits for an answer.
+
+        The end of a process wakes it only by its closed output, and often a moment before it can be seen.
+        """
         now = time.time()
         waits = [program.due - now for program in self._programs.values() if program.due is not None]
         # What is long overdue will not come: no reason to spin.
         soon = [wait for wait in waits if wait > -1]
         if soon:
             timeout = min(timeout, max(_SOONEST_SECONDS, min(soon)))
-        return self._poll(timeout)
+        readable, writable = self._poll(timeout)
+        if self._bell in readable:
+            os.read(self._bell, _BELL_BYTES)
+            readable.remove(self._bell)
+        return readable, writable
 
     def _on_gone(self, event: Any) -> None:
         self._program(event.process.config.name).due = None
@@ -208,6 +220,15 @@ class ModelctlRPCInterface:
                     if said is not None:
                         message = f"{process.config.name}: {said}"
                         self._supervisord.options.logger.info(message)
+
+
+def _ring_at_signals() -> int:
+    """A descriptor that becomes readable with every signal, such as that of a child's end."""
+    bell, rope = os.pipe()
+    os.set_blocking(bell, False)
+    os.set_blocking(rope, False)
+    signal.set_wakeup_fd(rope, warn_on_full_buffer=False)
+    return bell
 
 
 def make_interface(supervisord: Any) -> ModelctlRPCInterface:

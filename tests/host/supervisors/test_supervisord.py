@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 
 import psutil
@@ -139,3 +140,23 @@ def test_a_crash_during_a_restart_by_supervisorctl_counts_from_zero(supervisord:
     wait_until(lambda: supervisord.status(name).restarts == 1, what="a restart")
     supervisord.by_hand("restart", name)
     assert supervisord.status(name).restarts == 0
+
+
+def test_a_killed_process_is_missed_at_once(supervisord: Box) -> None:
+    """Its output stays open in a child, so that nothing but the signal tells supervisord of its end."""
+    mark = supervisord.folder / "began"
+    name = supervisord.running(
+        argv=("/bin/sh", "-c", f"sleep 3 & touch {mark}; exec sleep 1000"),
+        working_directory=str(supervisord.folder),
+    )
+    for _ in range(3):
+        wait_until(mark.exists, what="the program")
+        # The question wakes its loop, which then sleeps for a second; looking on would wake it again.
+        pid = supervisord.pid(name)
+        mark.unlink()
+        begin = time.monotonic()
+        os.kill(pid, signal.SIGKILL)
+        wait_until(mark.exists, what="the next process")
+        assert time.monotonic() - begin < 0.8
+        mark.unlink()
+        supervisord.supervisor.restart([name])
