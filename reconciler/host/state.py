@@ -113,6 +113,10 @@ class State:
             )
         return int(cursor.lastrowid or 0)
 
+    def rename_revision(self, number: int, commit: str) -> None:
+        """Generation `number` was applied from edits that by now are `commit`, and nothing else."""
+        self.execute("UPDATE generation SET revision = ?, dirty = 0 WHERE number = ?", (commit, number))
+
     def generation(self, number: int | None = None) -> Generation | None:
         """One generation, the latest by default; None when there is none."""
         where = "WHERE number = ?" if number is not None else "ORDER BY number DESC LIMIT 1"

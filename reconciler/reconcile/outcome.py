@@ -9,7 +9,6 @@ from reconciler.core.attempts import Attempt
 from reconciler.core.errors import ModelctlError
 from reconciler.core.plan import Revision
 from reconciler.core.types import ModelId, UnitName
-from reconciler.host.generations import rename_revision
 from reconciler.host.records import Records
 from reconciler.host.state import State
 from reconciler.kinds.placement.apply import handlers as place_handlers
@@ -55,7 +54,7 @@ def committed(commit: str, change: Change, was: Before, *, folder: Path, site: S
         return
     latest = state.generation()
     if latest is not None and latest.number > was.generation:
-        rename_revision(state, latest.number, commit)
+        state.rename_revision(latest.number, commit)
     note_revision(Records(state), ATTEMPTED, Revision(commit, dirty=False))
     reached(Records(state), whole)
 
@@ -77,7 +76,7 @@ def taken_back(change: Change, was: Before, *, source: Source, site: Site, state
             told = f"{change.after} did not hold, {change.before} is kept: {unit.failure}"
             state.put_unit(replace(unit, failure=told))
     _place_again(source, site, state, change.model)
-    return any(unit.version == change.before and unit.ready_hash == unit.config_hash for unit in units)
+    return any(unit.version == change.before and unit.answered for unit in units)
 
 
 def _place_again(source: Source, site: Site, state: State, model: ModelId) -> None:

@@ -10,7 +10,7 @@ from reconciler.host.lock import apply_lock
 from reconciler.host.records import Records
 from reconciler.host.state import State
 from reconciler.reconcile import carry_out, session
-from reconciler.reconcile.announce import APPLIED, ATTEMPTED, record_revision
+from reconciler.reconcile.announce import reached
 from reconciler.reconcile.executor import Listener, Outcome, Result
 from reconciler.reconcile.plan import Request
 from reconciler.reconcile.session import Source
@@ -51,7 +51,7 @@ def run_pass(
     if not likely:
         plan = session.plan(source, site, state, request)
         if not plan.has_changes:
-            _reached(plan, state, request)
+            reached(Records(state), plan)
             return Pass(plan)
     try:
         with apply_lock(Path(site.places.lock)):
@@ -60,18 +60,7 @@ def run_pass(
             plan = session.plan(source, site, state, request)
             if plan.has_changes:
                 return Pass(plan, carry_out.apply(plan, site, state, listeners))
-            _reached(plan, state, request)
+            reached(Records(state), plan)
             return Pass(plan)
     except Refused:
         return Pass(None)
-
-
-def _reached(plan: Plan, state: State, request: Request) -> None:
-    """Nothing is left to do for a revision: it is applied, though perhaps by somebody else."""
-    records = Records(state)
-    if plan.refused or request.without:
-        return
-    applied = records.note(APPLIED)
-    if (applied.get("revision"), applied.get("dirty")) != (plan.revision.commit, plan.revision.dirty):
-        record_revision(records, ATTEMPTED, plan)
-        record_revision(records, APPLIED, plan)
