@@ -45,7 +45,10 @@ def _runtimes(context: Context) -> "list[Runtime]":
     source = session.read_source(Path(context.spec))
     site = session.open_source(source)
     with site.state() as state:
-        desired = compile_spec(source.spec, source.revision, session.facts(source.spec, site, state))
+        facts = session.facts(source.spec, site, state)
+    # Without our gateway, each runtime listens on its port itself.
+    models = [model.model_copy(update={"rollout": "recreate"}) for model in source.spec.models]
+    desired = compile_spec(source.spec.model_copy(update={"models": models}), source.revision, facts)
     runtimes = []
     for unit in desired.units:
         if unit.blocked is not None:

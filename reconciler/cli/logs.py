@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from reconciler.core.inventory import OwnedUnit
     from reconciler.host.supervisors.base import Supervisor
+    from reconciler.kinds.route.types import RouteWorld
 
 _OURS = ("modelctl-gateway", "modelctl-watch")
 """Units beside the runtimes."""
@@ -29,10 +30,11 @@ _OURS = ("modelctl-gateway", "modelctl-watch")
 def command(context: Context, *, name: str, follow: bool, lines: int) -> None:
     """Show the log of NAME: a model, a runtime (llama@model-profile), modelctl-gateway or modelctl-watch."""
     from reconciler.reconcile import session  # noqa: PLC0415
+    from reconciler.reconcile.gateway import observe_gateway  # noqa: PLC0415
 
     site = session.open_folder(Path(context.spec))
     with site.state() as state:
-        unit = _ours(name, site.supervisor) or _runtime(name, state.units())
+        unit = _ours(name, site.supervisor) or _runtime(name, state.units(), observe_gateway(site, state, {}))
     for line in site.supervisor.log(unit, lines=lines, follow=follow):
         context.output.raw(line)
 
@@ -42,10 +44,11 @@ def _ours(name: str, supervisor: "Supervisor") -> UnitName | None:
     return unit if name in _OURS and supervisor.unit_path(unit).exists() else None
 
 
-def _runtime(name: str, units: "Mapping[UnitName, OwnedUnit]") -> UnitName:
-    """The runtime of this name, or of the model of this name; of several that which is wanted now."""
+def _runtime(name: str, units: "Mapping[UnitName, OwnedUnit]", gateway: "RouteWorld") -> UnitName:
+    """The runtime of this name, or of the model of this name; of several that which serves."""
     matching = [unit for unit in units.values() if name in {unit.name, unit.model}]
-    wanted = [unit for unit in matching if unit.retired_at is None] or matching
+    serving = [unit for unit in matching if gateway.sends_to(unit)]
+    wanted = serving or [unit for unit in matching if unit.retired_at is None] or matching
     if len(wanted) == 1:
         return wanted[0].name
     if wanted:

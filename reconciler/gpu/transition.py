@@ -37,8 +37,8 @@ class Transition:
     """
 
     start: tuple[UnitName, ...] = ()
-    wait: tuple[UnitName, ...] = ()
-    """To be started as soon as those in `vacate` have made room."""
+    wait: Mapping[UnitName, tuple[UnitName, ...]] = field(default_factory=dict)
+    """To be started as soon as those of `vacate` that each is given with have made room."""
     bridge: tuple[UnitName, ...] = ()
     """Still takes new requests, because its successor is not ready yet."""
     vacate: tuple[UnitName, ...] = ()
@@ -63,12 +63,14 @@ def transition(
     that it does not name is not limited.
 
     The old runtime of a model serves on until its successor is ready. When the successor does not fit beside
-    it, the old one, and whatever else stands in the way, makes room when its last request ends. Everything
-    else stops after its `linger`, and serves again without a restart when it is wanted before that.
+    it, the old one makes room when its last request ends, and where that is not enough, so do others.
+    Everything else stops after its `linger`, and serves again without a restart if it is wanted before that.
     """
     coming = {one.model for one in wanted if not (one.running and one.ready)}
-    start, wait = _starts([one for one in wanted if not one.running], left, free)
-    in_the_way = {one.name for one in left if any(_in_the_way(one, late, free) for late in wait)}
+    room = dict(free)
+    start, late = _starts([one for one in wanted if not one.running], left, room)
+    wait = _make_room(late, sorted(left, key=lambda one: one.model in coming), room)
+    in_the_way = {name for names in wait.values() for name in names}
     bridge, vacate, drain, stop = [], [], [], []
     for one in left:
         if one.name in in_the_way:
@@ -80,23 +82,20 @@ def transition(
         else:
             drain.append(one.name)
     return Transition(
-        tuple(one.name for one in start),
-        tuple(one.name for one in wait),
-        tuple(bridge),
-        tuple(vacate),
-        tuple(drain),
-        tuple(stop),
+        tuple(one.name for one in start), wait, tuple(bridge), tuple(vacate), tuple(drain), tuple(stop)
     )
 
 
 def _starts(
-    missing: Sequence[RuntimeUse], left: Sequence[RuntimeUse], free: Mapping[str, Bytes]
+    missing: Sequence[RuntimeUse], left: Sequence[RuntimeUse], room: dict[str, Bytes]
 ) -> tuple[list[RuntimeUse], list[RuntimeUse]]:
-    """Who fits beside what runs, in order; the rest waits, and is not overtaken on the devices it needs."""
+    """Who fits beside what runs, in order; the rest waits, and is not overtaken on the devices it needs.
+
+    What those who fit take is taken from `room`.
+    """
     running = {one.model for one in left}
     start: list[RuntimeUse] = []
     wait: list[RuntimeUse] = []
-    room = dict(free)
     for one in missing:
         promised = set(chain.from_iterable(late.devices or () for late in wait))
         if one.devices is None:
@@ -105,17 +104,43 @@ def _starts(
             fits = all(need <= room[device] for device, need in one.devices.items() if device in room)
         if fits and promised.isdisjoint(one.devices or ()):
             start.append(one)
-            for device, need in (one.devices or {}).items():
-                if device in room:
-                    room[device] = Bytes(room[device] - need)
+            _change(room, one, -1)
         else:
             wait.append(one)
     return start, wait
 
 
-def _in_the_way(old: RuntimeUse, late: RuntimeUse, free: Mapping[str, Bytes]) -> bool:
+def _make_room(
+    wait: Sequence[RuntimeUse], left: Sequence[RuntimeUse], room: dict[str, Bytes]
+) -> dict[UnitName, tuple[UnitName, ...]]:
+    """Whom each of those that wait is to wait for: its model's old one first, and no more than it needs."""
+    found: dict[UnitName, tuple[UnitName, ...]] = {}
+    going: dict[UnitName, RuntimeUse] = {}
+    for late in wait:
+        for old in sorted(left, key=lambda one: one.model != late.model):
+            if old.name not in going and _in_the_way(old, late, room):
+                going[old.name] = old
+                _change(room, old, +1)
+        _change(room, late, -1)
+        found[late.name] = tuple(old.name for old in going.values() if _makes_room(old, late))
+    return found
+
+
+def _change(room: dict[str, Bytes], one: RuntimeUse, sign: int) -> None:
+    for device, size in (one.devices or {}).items():
+        if device in room:
+            room[device] = Bytes(room[device] + sign * size)
+
+
+def _in_the_way(old: RuntimeUse, late: RuntimeUse, room: Mapping[str, Bytes]) -> bool:
     if old.devices is None or late.devices is None:
         return old.model == late.model
     return any(
-        device in old.devices and need > free.get(device, need) for device, need in late.devices.items()
+        device in old.devices and need > room.get(device, need) for device, need in late.devices.items()
     )
+
+
+def _makes_room(old: RuntimeUse, late: RuntimeUse) -> bool:
+    if old.devices is None or late.devices is None:
+        return old.model == late.model
+    return not old.devices.keys().isdisjoint(late.devices)

@@ -30,7 +30,9 @@ def apply(agreed: Plan, site: Site, state: State, listeners: Sequence[Listener] 
     """Do what the plan lists, in its order. The caller holds the lock."""
     site.make_folders()
     handlers: dict[tuple[str, Verb], Handler] = {
-        **UnitApplier(site.supervisor, state, lambda endpoint: requests_at(site, endpoint)).handlers(),
+        **UnitApplier(
+            site.supervisor, state, lambda endpoint: requests_at(site, endpoint), Path(site.places.logs)
+        ).handlers(),
         **RouteApplier(site.supervisor, site.places).handlers(),
         **ArtifactApplier(fetcher(site)).handlers(),
         **place_handlers(site.overrides_cache),

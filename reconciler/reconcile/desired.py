@@ -77,7 +77,7 @@ def compile_spec(spec: Spec, revision: Revision, facts: Facts) -> Desired:
         placements=placed.operations,
         warnings=(*active.problems, *placed.warnings),
         routes={
-            unit.name: Route(model.model_id, ports_of(model), unit.endpoint, unit.ready_seconds)
+            unit.name: Route(model.model_id, ports_of(model, active.name), unit.endpoint, unit.ready_seconds)
             for (model, _), unit in zip(served, units, strict=True)
             if model.rollout == "surge"
         },
@@ -86,10 +86,13 @@ def compile_spec(spec: Spec, revision: Revision, facts: Facts) -> Desired:
     )
 
 
-def ports_of(model: Model) -> tuple[int, ...]:
-    """Every port that a model has in the spec: the gateway holds them all, whatever profile is active."""
-    ports = {settings.port for settings in model.profiles.values() if settings is not None}
-    return tuple(sorted(port for port in ports if port is not None))
+def ports_of(model: Model, active: ProfileName) -> tuple[int, ...]:
+    """Every port that a model has in the spec, the active profile's first: the gateway holds them all."""
+    served = [
+        (profile, settings.port) for profile, settings in model.profiles.items() if settings is not None
+    ]
+    ordered = sorted((profile != active, port) for profile, port in served if port is not None)
+    return tuple(dict.fromkeys(port for _, port in ordered))
 
 
 def _gateway(facts: Facts) -> UnitDefinition:
@@ -127,10 +130,10 @@ def _unit(wish: _Wish) -> DesiredUnit:
     places = wish.facts.places
     if wish.model.rollout == "recreate":
         return _named(name, _endpoint(name, wish.settings, places), wish)
-    shape = _named(name, _socket(name, places), wish)
+    shape = _named(name, socket_of(name, places), wish)
     mark = shape.definition.config_hash.rpartition(":")[2][:_MARK_LENGTH]
     name = unit_name(wish.model.id, wish.profile, mark)
-    return _named(name, _socket(name, places), wish)
+    return _named(name, socket_of(name, places), wish)
 
 
 def _named(name: UnitName, endpoint: Endpoint, wish: _Wish) -> DesiredUnit:
@@ -207,10 +210,11 @@ def _environment(
 def _endpoint(name: UnitName, settings: ModelProfile, places: Places) -> Endpoint:
     if settings.port is not None:
         return TcpEndpoint(_LOOPBACK, settings.port)
-    return _socket(name, places)
+    return socket_of(name, places)
 
 
-def _socket(name: UnitName, places: Places) -> SocketEndpoint:
+def socket_of(name: UnitName, places: Places) -> SocketEndpoint:
+    """Where a runtime of this name listens, unless the spec gives it a port of its own."""
     return SocketEndpoint(f"{places.sockets}/{name.removeprefix('llama@')}.sock")
 
 

@@ -3,11 +3,15 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from reconciler.core.endpoint import TcpEndpoint
 from reconciler.core.plan import Revision
+from reconciler.core.routes import Route
 from reconciler.core.units import UnitState, UnitStatus
 from reconciler.host.state import State
+from reconciler.kinds.unit.types import DesiredUnit
 from reconciler.reconcile.artifacts import version_bytes
 from reconciler.reconcile.desired import Facts, compile_spec
+from reconciler.reconcile.gateway import LOOPBACK
 from reconciler.reconcile.site import Site
 from reconciler.spec.model import Model, Spec
 
@@ -79,10 +83,15 @@ def details(spec: Spec, model: Model, site: Site, state: State, facts: Facts) ->
             RuntimeRow(
                 name=unit.name,
                 state=statuses.get(unit.name, UnitStatus(unit.name, UnitState.ABSENT)).state.value,
-                endpoint=str(unit.endpoint),
+                endpoint=_address(unit, desired.routes.get(unit.name)),
                 argv=unit.definition.argv,
                 blocked=unit.blocked[0] if unit.blocked else None,
             )
             for unit in units
         ),
     )
+
+
+def _address(unit: DesiredUnit, route: Route | None) -> str:
+    """Where clients reach it."""
+    return str(unit.endpoint if route is None else TcpEndpoint(LOOPBACK, route.ports[0]))

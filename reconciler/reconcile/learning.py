@@ -16,6 +16,7 @@ from reconciler.host.state import State
 from reconciler.kinds.placement.document import file_name, parse
 from reconciler.kinds.placement.report import Measured, read_report
 from reconciler.kinds.placement.types import Ground, Record, Wish
+from reconciler.kinds.unit.types import UnitChange
 from reconciler.reconcile.executor import Listener, Outcome, Result
 from reconciler.reconcile.site import Site
 
@@ -51,13 +52,14 @@ class Learner(Listener):
         operation = result.operation
         if (operation.kind, operation.verb) != ("unit", Verb.CHECK) or result.outcome is not Outcome.DONE:
             return
-        unit = UnitName(operation.resource)
+        change: UnitChange = operation.payload
+        unit = change.unit.placed_as
         record = parse(read_placement(self._site.overrides_cache / file_name(unit)) or "")
         # Without devices there is nothing to learn: RAM is mapped, and what it takes is the file's size.
         if record is None or not record.devices:
             return
         try:
-            lines = list(self._site.supervisor.log(unit, lines=_LOG_LINES, follow=False))
+            lines = list(self._site.supervisor.log(change.unit.name, lines=_LOG_LINES, follow=False))
         except (ModelctlError, OSError):
             return  # the runtime answers; that its log cannot be read costs a comparison, no more
         found = read_report(lines, record, _visible(record))

@@ -14,6 +14,7 @@ from reconciler.host.supervisors.base import Supervisor
 from reconciler.host.templates import unit_template
 from reconciler.kinds.unit.ownership import ownership_of
 from reconciler.kinds.unit.types import DesiredUnit, ObservedUnit, UnitWorld
+from reconciler.reconcile.desired import socket_of
 from reconciler.reconcile.gateway import observe_gateway
 from reconciler.reconcile.plan import Desired
 from reconciler.reconcile.site import Site
@@ -110,7 +111,7 @@ def _with_lost(
             model=unit.model if unit else ModelId(model),
             version=unit.version if unit else VersionId("unknown"),
             profile=unit.profile if unit else ProfileName(profile),
-            endpoint=str(unit.endpoint) if unit else "",
+            endpoint=str(unit.endpoint if unit else _own_socket(name, site)),
             config_hash=mark.config_hash,
             text=text,
             started_hash=mark.config_hash,
@@ -118,6 +119,11 @@ def _with_lost(
             generation=mark.generation,
         )
     return owned
+
+
+def _own_socket(name: UnitName, site: Site) -> str:
+    """Where a unit whose name has a mark listens; of others the name does not tell."""
+    return str(socket_of(name, site.places)) if "@" in name.removeprefix("llama@") else ""
 
 
 def _port_holder(

@@ -3,7 +3,7 @@
 `plan`, `diff`, `apply`, `watch`, `promote` and `rollback` all come through here.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from reconciler.core.inventory import OwnedUnit
@@ -14,7 +14,7 @@ from reconciler.core.types import Bytes, ModelId, ProfileName, UnitName
 from reconciler.core.units import UnitDefinition
 from reconciler.kinds.artifact.plan import ArtifactPlan
 from reconciler.kinds.route.plan import KIND as ROUTE
-from reconciler.kinds.route.plan import plan_end, plan_launch, plan_unroute
+from reconciler.kinds.route.plan import barred, plan_end, plan_launch, plan_unroute
 from reconciler.kinds.route.types import GatewayUnit
 from reconciler.kinds.unit.ownership import Ownership
 from reconciler.kinds.unit.plan import KIND as UNIT
@@ -23,9 +23,12 @@ from reconciler.kinds.unit.removal import Removal, plan_marks, plan_removals
 from reconciler.kinds.unit.render import render
 from reconciler.kinds.unit.types import DesiredUnit
 from reconciler.reconcile.prune import Left, guard, surplus
-from reconciler.reconcile.rollout import Rollout, Scene, plan_rollout, port_refusals
+from reconciler.reconcile.rollout import Rollout, Scene, plan_rollout
+from reconciler.reconcile.way_back import watch_room
 from reconciler.reconcile.world import World
 from reconciler.spec.model import Spec
+
+_DROPPED = "no longer in the spec"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +83,13 @@ class Commit:
 
 def make_plan(desired: Desired, artifacts: ArtifactPlan, world: World, request: Request) -> Plan:
     """Order: artifacts, placements, unit files, one reload, starts, checks, the generation, removals."""
-    wanted = [_with_artifacts(unit, artifacts) for unit in desired.units if request.covers(unit.model)]
+    covered = [unit for unit in desired.units if request.covers(unit.model)]
+    routes = {unit.name: desired.routes[unit.name] for unit in covered if unit.name in desired.routes}
+    unreachable = barred(routes, world.gateway)
+    wanted = [_with_artifacts(unit, artifacts, unreachable) for unit in covered]
+    routes = {name: route for name, route in routes.items() if name not in unreachable}
     units = plan_units(wanted, world.units, resume=request.resume)
     surplus = _surplus(desired, world, request)
-    barred = port_refusals(_routes(desired, wanted), world.gateway)
-    routes = _routes(desired, wanted, {refusal.resource for refusal in barred})
     launch = _launch(desired, world, routes, units)
     scene = Scene(
         wanted,
@@ -100,40 +105,33 @@ def make_plan(desired: Desired, artifacts: ArtifactPlan, world: World, request: 
     if rollout.handovers:
         units = plan_units(wanted, world.units, resume=request.resume, handovers=rollout.handovers)
     placements = _placements(desired, artifacts, request)
-    steps = (
-        *artifacts.operations,
-        *placements,
-        *units.files,
-        *launch,
-        *rollout.before,
-        *units.starts,
-        *rollout.after,
-        *rollout.marks,
+    steps = watch_room(
+        (
+            *artifacts.operations,
+            *placements,
+            *units.files,
+            *launch,
+            *rollout.before,
+            *units.starts,
+            *rollout.after,
+            *rollout.marks,
+        )
     )
     end = _end(desired, world, steps, rollout, surplus)
     told = {refusal.resource for refusal in units.refused}
-    covered = {unit.model for unit in wanted if unit.name in told}
-    unserved = tuple(
-        Refusal(model, *reason) for model, reason in artifacts.blocked.items() if model not in covered
+    blamed = {unit.model for unit in wanted if unit.name in told}
+    untold = (
+        *(Refusal(model, *reason) for model, reason in artifacts.blocked.items() if model not in blamed),
+        *(Refusal(name, *reason) for name, reason in unreachable.items() if name not in told),
     )
     return Plan(
         revision=desired.revision,
         generation=world.units.generation - 1,
         profile=desired.profile,
         operations=(*steps, *end),
-        refused=(*desired.refused, *unserved, *units.refused, *barred, *surplus.refused),
+        refused=(*desired.refused, *untold, *units.refused, *surplus.refused),
         warnings=(*desired.warnings, *units.warnings, *surplus.warnings),
     )
-
-
-def _routes(
-    desired: Desired, wanted: Sequence[DesiredUnit], barred: Collection[str] = ()
-) -> dict[UnitName, Route]:
-    return {
-        unit.name: desired.routes[unit.name]
-        for unit in wanted
-        if unit.name in desired.routes and unit.name not in barred
-    }
 
 
 def _launch(
@@ -154,7 +152,7 @@ def _launch(
 
 @dataclass(frozen=True, slots=True)
 class _Surplus:
-    """What is owned and not wanted: what gives way, what is pruned, and what a person should know."""
+    """What is owned and not wanted: what gives way to a runtime of its model, what goes, and what to say."""
 
     left: tuple[Left, ...]
     pruned: tuple[OwnedUnit, ...] = ()
@@ -176,7 +174,12 @@ def _surplus(desired: Desired, world: World, request: Request) -> _Surplus:
     refusal = guard(found.orphaned, len(world.units.owned), desired.spec, request.prune_limit)
     if refusal is not None:
         return _Surplus(found.replaced, refused=(refusal,))
-    return _Surplus(found.replaced, tuple(world.units.owned[name] for name in found.orphaned))
+    going = [world.units.owned[name] for name in found.orphaned]
+    served = {unit.model for unit in desired.units}
+    return _Surplus(
+        (*found.replaced, *(Left(unit, _DROPPED, 0.0) for unit in going if unit.model in served)),
+        tuple(unit for unit in going if unit.model not in served),
+    )
 
 
 def _end(
@@ -184,7 +187,7 @@ def _end(
 ) -> tuple[Operation, ...]:
     """The generation, and what goes after it."""
     if not (steps or rollout.removals or rollout.drains or rollout.unrouted or surplus.pruned):
-        return ()
+        return _gateway_end(desired, world, (), ())
     going = {removal.unit.name for removal in rollout.removals}
     pruned = {unit.name for unit in surplus.pruned}
     commit = Operation(
@@ -204,27 +207,37 @@ def _end(
     )
     after = (commit.id,)
     dropped = {unit.model for unit in surplus.pruned} & set(world.gateway.in_force)
-    unrouted = (*rollout.unrouted, *((model, "no longer in the spec") for model in sorted(dropped)))
-    unroutes = [plan_unroute(model, cause, after=after) for model, cause in unrouted]
+    unrouted = {**dict.fromkeys(sorted(dropped), _DROPPED), **dict(rollout.unrouted)}
+    unroutes = [plan_unroute(model, cause, after=after) for model, cause in unrouted.items()]
     closed = (*after, *(operation.id for operation in unroutes))
     removals = [
         *(replace(removal, after=(*removal.after, *closed)) for removal in rollout.removals),
-        *(Removal(unit, "no longer in the spec", closed) for unit in surplus.pruned),
+        *(Removal(unit, _DROPPED, closed) for unit in surplus.pruned),
     ]
     stopped = {operation.id for operation in steps if operation.verb is Verb.STOP}
     gone = plan_removals(removals, world.units, stopped=stopped)
     drains = plan_marks(Verb.DRAIN, rollout.drains, after=closed)
-    return (commit, *unroutes, *drains, *gone, *_gateway_end(world, (*steps, *unroutes), closed))
+    return (commit, *unroutes, *drains, *gone, *_gateway_end(desired, world, (*steps, *unroutes), closed))
 
 
-def _gateway_end(world: World, steps: Sequence[Operation], after: tuple[str, ...]) -> tuple[Operation, ...]:
-    """Its unit goes with the last route."""
+def _gateway_end(
+    desired: Desired, world: World, steps: Sequence[Operation], after: tuple[str, ...]
+) -> tuple[Operation, ...]:
+    """Its unit goes with the last route, or later where an apply was killed in between.
+
+    A route whose model does not come up without it is put back, so the gateway waits for that.
+    """
     changes = [step for step in steps if step.kind == ROUTE]
     closed = {step.resource for step in changes if step.verb is Verb.REMOVE}
     opened = {step.resource for step in changes if step.verb in {Verb.ROUTE, Verb.HOLD}}
-    if not changes or opened or set(world.gateway.in_force) - closed:
+    if desired.routes or opened or set(world.gateway.in_force) - closed:
         return ()
-    end = plan_end(world.gateway, after=after)
+    proofs = [
+        step.id
+        for step in steps
+        if step.kind == UNIT and step.verb is Verb.CHECK and step.payload.unit.model in closed
+    ]
+    end = plan_end(world.gateway, after=(*after, *proofs))
     return () if end is None else (end,)
 
 
@@ -237,9 +250,11 @@ def _placements(desired: Desired, artifacts: ArtifactPlan, request: Request) -> 
     )
 
 
-def _with_artifacts(unit: DesiredUnit, artifacts: ArtifactPlan) -> DesiredUnit:
+def _with_artifacts(
+    unit: DesiredUnit, artifacts: ArtifactPlan, unreachable: Mapping[UnitName, tuple[str, str | None]]
+) -> DesiredUnit:
     return replace(
         unit,
         needs=known(unit.needs, artifacts.operations),
-        blocked=unit.blocked or artifacts.blocked.get(unit.model),
+        blocked=unit.blocked or artifacts.blocked.get(unit.model) or unreachable.get(unit.name),
     )

@@ -1,20 +1,19 @@
 """How what is wanted takes over from what runs: who makes room, who bridges, where requests go. Pure."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from reconciler.core.endpoint import TcpEndpoint, parse_endpoint
 from reconciler.core.inventory import OwnedUnit
 from reconciler.core.operations import Operation, Verb, When, known, operation_id
-from reconciler.core.plan import Refusal
 from reconciler.core.routes import BackendUse, Route
 from reconciler.core.types import Bytes, ModelId, UnitName
 from reconciler.gpu.transition import RuntimeUse, Transition, transition
 from reconciler.kinds.route.plan import plan_hold, plan_return, plan_route, plan_unroute, route_id
-from reconciler.kinds.route.types import RouteWorld
 from reconciler.kinds.unit.plan import ALIVE, UnitPlan
 from reconciler.kinds.unit.plan import KIND as UNIT
-from reconciler.kinds.unit.removal import Removal, plan_marks, plan_stop
+from reconciler.kinds.unit.removal import Removal, plan_marks, plan_stop, stop_id
 from reconciler.kinds.unit.types import DesiredUnit, Handover
 from reconciler.reconcile.prune import Left
 from reconciler.reconcile.world import World
@@ -77,11 +76,11 @@ class _Rollout:
         self._previous = self._choose_previous()
 
     def plan(self) -> Rollout:
-        vacated = tuple(self._left[name] for name in self._moves.vacate)
-        before = [*self._give_ports_free(), *self._make_room(vacated)]
+        freed = self._give_ports_free()
+        before = [*freed, *self._make_room({operation.resource: operation.id for operation in freed})]
         handovers = self._handovers(before)
         after = self._after(handovers, before)
-        removals, drains = self._ends(vacated, after)
+        removals, drains = self._ends(before, after)
         served = set(self._by_model)
         return Rollout(
             handovers=handovers,
@@ -106,14 +105,21 @@ class _Rollout:
 
     def _transition(self) -> Transition:
         scene = self._scene
+        left = [one for one in scene.left if self._runs(one.unit) and not self._is_all_there_is(one.unit)]
         return transition(
             [self._wanted_use(unit) for unit in scene.wanted],
-            [self._left_use(left) for left in scene.left if self._runs(left.unit)],
+            [self._left_use(one) for one in left],
             scene.room,
         )
 
+    def _is_all_there_is(self, unit: OwnedUnit) -> bool:
+        """Its model is wanted, and nothing is about to serve it instead: it is left alone."""
+        successor = self._by_model.get(unit.model)
+        return successor is not None and not self._will_serve(successor)
+
     def _wanted_use(self, unit: DesiredUnit) -> RuntimeUse:
-        starts = self._has(Verb.START, unit.name)
+        alive = self._scene.world.units.observed[unit.name].status.state in ALIVE
+        starts = self._starts(unit.name) and not alive
         owned = self._scene.world.units.owned.get(unit.name)
         ready = owned is not None and owned.answered and self._runs(owned) and not self._changes(unit.name)
         return RuntimeUse(unit.name, unit.model, running=not starts, ready=ready, devices=unit.takes)
@@ -141,40 +147,41 @@ class _Rollout:
         return found
 
     def _rank(self, unit: OwnedUnit) -> tuple[bool, bool, int]:
-        return (self._routed_to(unit), self._runs(unit), unit.generation)
+        return (self._scene.world.gateway.sends_to(unit), self._runs(unit), unit.generation)
 
-    def _make_room(self, vacated: Sequence[Left]) -> list[Operation]:
-        """Nothing is stopped before what replaces it is downloaded and its file is written."""
-        if not vacated:
-            return []
-        waiting = [unit for unit in self._scene.wanted if unit.name in self._moves.wait]
-        prepared = tuple(dict.fromkeys(step for unit in waiting for step in self._prepared(unit)))
+    def _make_room(self, unrouted: Mapping[str, str]) -> list[Operation]:
+        """Nothing is stopped before what replaces it is downloaded and its file is written.
+
+        `unrouted` are models that are taken from the gateway already, and by which operation.
+        """
+        needed_by: dict[UnitName, DesiredUnit] = {}
+        for late in self._scene.wanted:
+            for name in self._moves.wait.get(late.name, ()):
+                needed_by.setdefault(name, late)
         operations: list[Operation] = []
-        for left in vacated:
+        for name, late in needed_by.items():
+            left = self._left[name]
             unit = left.unit
-            route = self._scene.world.gateway.in_force.get(unit.model)
-            held: tuple[str, ...] = ()
-            if route is not None and self._routed_to(unit):
-                cause = f"{unit.name} makes room"
-                hold = (
-                    plan_hold(route, cause, after=(*prepared, *self._scene.launched))
-                    if unit.model in self._by_model
-                    else plan_unroute(unit.model, cause, after=prepared)
-                )
+            successor = self._by_model.get(unit.model)
+            prepared = (*self._prepared(late), *(self._prepared(successor) if successor else ()))
+            waits = tuple(dict.fromkeys(prepared))
+            if unit.model in unrouted:
+                waits = (*waits, unrouted[unit.model])
+            elif self._scene.world.gateway.sends_to(unit):
+                hold = self._hold(unit, successor, waits)
                 operations.append(hold)
-                held = (hold.id,)
-            operations.append(
-                plan_stop(
-                    Removal(
-                        unit,
-                        f"makes room: {left.cause}",
-                        (*prepared, *held),
-                        When.SUCCESS,
-                        self._scene.drain_seconds,
-                    )
-                )
-            )
+                waits = (*waits, hold.id)
+            cause = f"makes room: {left.cause}"
+            operations.append(plan_stop(Removal(unit, cause, waits, When.SUCCESS, self._scene.drain_seconds)))
         return operations
+
+    def _hold(self, unit: OwnedUnit, successor: DesiredUnit | None, after: tuple[str, ...]) -> Operation:
+        """Its requests wait for its successor; where there is none, they are taken no more."""
+        cause = f"{unit.name} makes room"
+        if successor is None:
+            return plan_unroute(unit.model, cause, after=after)
+        route = self._scene.world.gateway.in_force[unit.model]
+        return plan_hold(route, cause, after=(*after, *self._scene.launched))
 
     def _give_ports_free(self) -> list[Operation]:
         """A runtime that listens on a port itself gets it from the gateway."""
@@ -187,18 +194,28 @@ class _Rollout:
         return operations
 
     def _handovers(self, before: Sequence[Operation]) -> dict[UnitName, Handover]:
-        room = tuple(operation.id for operation in before if operation.verb is Verb.STOP)
+        stops = {operation.resource: operation.id for operation in before if operation.verb is Verb.STOP}
         found: dict[UnitName, Handover] = {}
         for unit in self._scene.wanted:
+            if not self._is_unproven(unit):
+                continue
             previous = self._previous.get(unit.model)
-            after = room if unit.name in self._moves.wait else ()
+            names = (*self._moves.wait.get(unit.name, ()), *((previous.name,) if previous else ()))
+            after = tuple(dict.fromkeys(stops[name] for name in names if name in stops))
             if unit.name not in self._scene.routes:
                 after = (*after, *known([route_id(Verb.REMOVE, unit.model)], before))
-            if self._has(Verb.START, unit.name) and (previous is not None or after):
-                stopped = previous is not None and previous.name in self._moves.vacate
-                revive = stopped or (previous is not None and not self._runs(previous))
+            if previous is not None or after:
+                revive = previous is not None and (previous.name in stops or not self._runs(previous))
                 found[unit.name] = Handover(previous, after, revive)
         return found
+
+    def _is_unproven(self, unit: DesiredUnit) -> bool:
+        """It is started, or was before an apply was killed, and has no way back of its own."""
+        if self._has(Verb.START, unit.name):
+            return True
+        own = self._scene.world.units.last_ready.get(unit.name)
+        owned = self._scene.world.units.owned.get(unit.name)
+        return self._changes(unit.name) and own is None and not (owned is not None and owned.answered)
 
     def _after(self, handovers: Mapping[UnitName, Handover], before: Sequence[Operation]) -> list[Operation]:
         operations: list[Operation] = []
@@ -210,11 +227,13 @@ class _Rollout:
                 continue
             checked = known([operation_id(UNIT, Verb.CHECK, unit.name)], self._scene.units.operations)
             needs = (*checked, *self._scene.launched)
-            stops = [
+            stopped = {operation.id for operation in before}
+            yielding = [
                 plan_stop(Removal(left.unit, "the gateway takes its port", needs, When.SUCCESS))
                 for left in self._scene.left
                 if left.unit.model == unit.model and self._listens_on(left.unit, route)
             ]
+            stops = [stop for stop in yielding if stop.id not in stopped]
             cause = "to the gateway" if in_force is None else f"{unit.name} answers"
             operations += stops
             operations.append(
@@ -242,24 +261,30 @@ class _Rollout:
         return [plan_return(back, after=(operation_id(UNIT, Verb.RESTORE, unit.name),))]
 
     def _ends(
-        self, vacated: Sequence[Left], after: Sequence[Operation]
+        self, before: Sequence[Operation], after: Sequence[Operation]
     ) -> tuple[tuple[Removal, ...], tuple[tuple[OwnedUnit, str], ...]]:
         """Who goes at the end, and who is only marked."""
+        planned = {operation.id for operation in (*before, *after)}
         removals: list[Removal] = []
         drains: list[tuple[OwnedUnit, str]] = []
         for left in self._scene.left:
             unit = left.unit
-            successor = self._by_model.get(unit.model)
-            if successor is not None and not self._will_serve(successor):
-                continue  # it is all that there is
-            needs = self._serves_after(successor, after)
+            if self._is_all_there_is(unit) or self._stays_in_use(unit, planned):
+                continue
+            needs = self._serves_after(self._by_model.get(unit.model), after)
             lingers = self._runs(unit) and left.linger > 0 and unit.name not in self._moves.stop
-            if left in vacated or not lingers:
+            if stop_id(unit) in planned or not lingers:
                 when = When.SUCCESS if needs else When.DONE
                 removals.append(Removal(unit, left.cause, needs, when, self._scene.drain_seconds))
             elif unit.retired_at is None:
                 drains.append((unit, left.cause))
         return tuple(removals), tuple(drains)
+
+    def _stays_in_use(self, unit: OwnedUnit, planned: AbstractSet[str]) -> bool:
+        """Requests for a wanted model go to it, and nothing in the plan leads them elsewhere."""
+        if unit.model not in self._by_model or not self._scene.world.gateway.sends_to(unit):
+            return False
+        return planned.isdisjoint(route_id(verb, unit.model) for verb in (Verb.HOLD, Verb.ROUTE, Verb.REMOVE))
 
     def _serves_after(self, successor: DesiredUnit | None, after: Sequence[Operation]) -> tuple[str, ...]:
         """What must have succeeded for `successor` to have taken over."""
@@ -279,9 +304,10 @@ class _Rollout:
         return plan_marks(Verb.KEEP, found, after=())
 
     def _prepared(self, unit: DesiredUnit) -> tuple[str, ...]:
-        """What comes before its start."""
+        """What comes before its start: its file, known to the supervisor, and what that file needs."""
         written = known([operation_id(UNIT, Verb.WRITE, unit.name)], self._scene.units.operations)
-        return written or unit.needs
+        read = (operation.id for operation in self._scene.units.files if operation.verb is Verb.RELOAD)
+        return (*(written or unit.needs), *read)
 
     def _will_serve(self, unit: DesiredUnit) -> bool:
         """It serves now, or the plan makes it."""
@@ -293,10 +319,6 @@ class _Rollout:
 
     def _runs(self, unit: OwnedUnit) -> bool:
         return self._scene.world.units.observed[unit.name].status.state in ALIVE
-
-    def _routed_to(self, unit: OwnedUnit) -> bool:
-        route = self._scene.world.gateway.in_force.get(unit.model)
-        return route is not None and str(route.backend) == unit.endpoint
 
     def _listens_on(self, unit: OwnedUnit, route: Route) -> bool:
         endpoint = parse_endpoint(unit.endpoint) if unit.endpoint else None
@@ -310,21 +332,3 @@ class _Rollout:
 
     def _changes(self, name: UnitName) -> bool:
         return self._has(Verb.CHECK, name)
-
-
-def port_refusals(routes: Mapping[UnitName, Route], gateway: RouteWorld) -> tuple[Refusal, ...]:
-    """Those whose ports somebody else has."""
-    refused = []
-    for name, route in routes.items():
-        for port in route.ports:
-            holder = gateway.held.get(port)
-            if holder is not None:
-                refused.append(
-                    Refusal(
-                        name,
-                        f"port {port}, which the gateway is to hold, is in use by {holder}",
-                        "stop that program, or give the model another port in the spec",
-                    )
-                )
-                break
-    return tuple(refused)

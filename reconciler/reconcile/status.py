@@ -138,8 +138,9 @@ def _watcher(note: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def is_held(unit: OwnedUnit, status: UnitStatus, *, supervised: bool) -> bool:
-    """Stopped by a person: it was ready, nothing failed, and its supervisor has it down."""
-    return supervised and status.state is UnitState.STOPPED and unit.answered
+    """Stopped by a person: it was ready, nothing failed, its supervisor has it down, and we did not do it."""
+    ours = unit.started_hash != unit.config_hash
+    return supervised and status.state is UnitState.STOPPED and unit.answered and not ours
 
 
 def _runtime(unit: OwnedUnit, status: UnitStatus, route: Route | None, *, supervised: bool) -> Runtime:
@@ -162,6 +163,6 @@ def _runtime(unit: OwnedUnit, status: UnitStatus, route: Route | None, *, superv
 
 def _address(unit: OwnedUnit, route: Route | None) -> str:
     """Where clients reach it: at the gateway, when its requests come from there."""
-    if route is None or str(route.backend) != unit.endpoint or not route.ports:
+    if route is None or str(route.backend) != unit.endpoint:
         return unit.endpoint
     return str(TcpEndpoint(LOOPBACK, route.ports[0]))

@@ -63,7 +63,9 @@ def test_a_return_before_the_stop_costs_no_restart() -> None:
 def test_a_successor_that_does_not_fit_beside_the_old_one_waits_for_its_last_request() -> None:
     new = missing("a", MID, {SMALL: 9})
     old = runtime("a", MAX, {BIG: 10, SMALL: 8}, requests=2)
-    assert transition([new], [old], room(big=1, small=3)) == Transition(wait=(new.name,), vacate=(old.name,))
+    assert transition([new], [old], room(big=1, small=3)) == Transition(
+        wait={new.name: (old.name,)}, vacate=(old.name,)
+    )
     assert transition([new], [], room(big=11, small=11)) == Transition(start=(new.name,))
 
 
@@ -71,7 +73,7 @@ def test_what_nobody_can_measure_fits_beside_nothing_of_its_model() -> None:
     old, other = runtime("a", MAX, {BIG: 1}), runtime("b", MAX, {BIG: 1})
     unknown = missing("a", MID, devices=None)
     assert transition([unknown], [old, other], room(big=20)) == Transition(
-        wait=(unknown.name,), vacate=(old.name,), drain=(other.name,)
+        wait={unknown.name: (old.name,)}, vacate=(old.name,), drain=(other.name,)
     )
     assert transition([unknown], [], room(big=20)).start == (unknown.name,)
 
@@ -81,7 +83,28 @@ def test_only_what_stands_in_the_way_is_hurried() -> None:
     on_small = runtime("x", MAX, {SMALL: 8})
     on_big = runtime("y", MAX, {BIG: 8})
     now = transition([new], [on_small, on_big], room(big=1, small=3))
-    assert now == Transition(wait=("llama@a-mid",), vacate=("llama@x-max",), drain=("llama@y-max",))
+    assert now == Transition(
+        wait={"llama@a-mid": ("llama@x-max",)}, vacate=("llama@x-max",), drain=("llama@y-max",)
+    )
+
+
+def test_no_more_make_room_than_need_to_and_first_the_one_that_is_replaced() -> None:
+    new = missing("a", "new", {SMALL: 5})
+    old, idle, busy = (runtime(model, MAX, {SMALL: 4}) for model in ("a", "b", "c"))
+    coming = missing("c", "new", {SMALL: 0})
+    now = transition([coming, new], [busy, idle, old], room(small=1))
+    assert now.wait == {new.name: (old.name,)}
+    assert now.bridge == (busy.name,)
+    now = transition([coming, new], [busy, idle, old], room(small=0))
+    assert now.wait == {new.name: (old.name, idle.name)}, "what nobody waits for, before what bridges"
+
+
+def test_of_two_that_wait_the_second_gets_what_the_first_leaves() -> None:
+    first, second = missing("a", "new", {SMALL: 3}), missing("b", "new", {SMALL: 2})
+    old_a, old_b = runtime("a", "old", {SMALL: 5}), runtime("b", "old", {SMALL: 5})
+    now = transition([first, second], [old_a, old_b], room(small=0))
+    assert now.wait == {first.name: (old_a.name,), second.name: (old_a.name,)}
+    assert now.bridge == (old_b.name,)
 
 
 def test_starts_are_counted_against_each_other_and_nobody_is_overtaken() -> None:
@@ -90,7 +113,9 @@ def test_starts_are_counted_against_each_other_and_nobody_is_overtaken() -> None
     third = missing("c", MID, {SMALL: 1})
     elsewhere = missing("d", MID, {BIG: 1})
     now = transition([first, second, third, elsewhere], [], room(big=2, small=8))
-    assert now == Transition(start=("llama@a-mid", "llama@d-mid"), wait=("llama@b-mid", "llama@c-mid"))
+    assert now == Transition(
+        start=("llama@a-mid", "llama@d-mid"), wait={"llama@b-mid": (), "llama@c-mid": ()}
+    )
 
 
 def test_the_whole_way_there_and_back_loses_no_request() -> None:

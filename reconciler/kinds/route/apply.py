@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from reconciler.core.errors import ModelctlError, UnhealthyError
+from reconciler.core.errors import FormatError, ModelctlError, UnhealthyError
 from reconciler.core.operations import Operation, Verb
 from reconciler.core.places import Places
 from reconciler.core.routes import Route, Snapshot
@@ -84,20 +84,37 @@ class RouteApplier:
         """Write the snapshot and have it read; the ports that could not be opened, and why."""
         path = Path(self.places.gateway_snapshot)
         with self._lock:
-            routes = {**gateway.read_snapshot(path).routes, **changes}
+            routes = {**self._routes(path), **changes}
             for model in gone:
                 routes.pop(model, None)
             gateway.write_snapshot(path, Snapshot(routes))
             if gone and gateway.status(self._control) is None:
                 return {}  # it reads the file when it comes up
+            return self._reload()
+
+    def _routes(self, path: Path) -> Mapping[ModelId, Route]:
+        """What is in force: a file that was damaged since does not count."""
+        try:
+            return gateway.read_snapshot(path).routes
+        except FormatError:
+            status = gateway.status(self._control)
+            return {} if status is None else status.routes
+
+    def _reload(self) -> Mapping[int, str]:
+        """One that died a moment ago comes back by itself, and reads the file anyway."""
+        try:
+            return gateway.reload(self._control).refused
+        except UnhealthyError:
+            gateway.wait_up(self._control, deadline_seconds=_UP_SECONDS, alive=self._is_alive)
             return gateway.reload(self._control).refused
 
     def _end(self) -> None:
+        """Its unit file last: an apply that is killed in between sees by it that there is something left."""
         supervisor = self.supervisor
         supervisor.stop([GATEWAY])
+        Path(self.places.gateway_snapshot).unlink(missing_ok=True)
         supervisor.unit_path(GATEWAY).unlink(missing_ok=True)
         supervisor.reload([], [GATEWAY])
-        Path(self.places.gateway_snapshot).unlink(missing_ok=True)
 
     def _is_alive(self) -> bool:
         try:

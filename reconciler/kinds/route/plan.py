@@ -1,17 +1,43 @@
 """The steps by which the gateway comes to know who answers. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from reconciler.core.operations import Operation, Verb, When, operation_id
 from reconciler.core.routes import Route
-from reconciler.core.types import ModelId
-from reconciler.kinds.route.types import GATEWAY, GatewayUnit, RouteChange, RouteRemoval, RouteWorld
+from reconciler.core.types import ModelId, UnitName
+from reconciler.kinds.route.types import (
+    GATEWAY,
+    SOMEBODY,
+    GatewayUnit,
+    RouteChange,
+    RouteRemoval,
+    RouteWorld,
+)
 
 KIND = "route"
 
 
+def barred(routes: Mapping[UnitName, Route], world: RouteWorld) -> dict[UnitName, tuple[str, str | None]]:
+    """Why some of the routes cannot be, and what mends that."""
+    if world.foreign is not None:
+        whose = "somebody else" if world.foreign == SOMEBODY else f"another modelctl ({world.foreign})"
+        reason = f"a unit called {GATEWAY} belongs to {whose}"
+        return dict.fromkeys(routes, (reason, "remove that unit first, or write rollout: recreate"))
+    return {
+        name: (
+            f"port {taken[0]}, which the gateway is to hold, is in use by {world.held[taken[0]]}",
+            "stop that program, or give the model another port in the spec",
+        )
+        for name, route in routes.items()
+        if (taken := [port for port in route.ports if port in world.held])
+    }
+
+
 def plan_launch(wanted: GatewayUnit, world: RouteWorld, *, after: tuple[str, ...]) -> Operation | None:
-    """Install and start the gateway, where it is not there as wanted; None where it is."""
+    """Install and start the gateway, where it is not there as wanted; None where it is, or cannot be."""
+    if world.foreign is not None:
+        return None
     if world.installed is None:
         cause = "not installed"
     elif world.installed != wanted.config_hash:

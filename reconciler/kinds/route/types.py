@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from reconciler.core.inventory import OwnedUnit
 from reconciler.core.routes import Route
 from reconciler.core.types import ModelId, UnitName
 
 GATEWAY = UnitName("modelctl-gateway")
+SOMEBODY = ""
+"""Owner of a unit file that names none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +30,16 @@ class RouteWorld:
     installed: str | None = None
     """Configuration hash of its unit file; None without one."""
     foreign: str | None = None
-    """Whose unit file that is, when it is not ours."""
+    """Whose unit file that is, when it is not ours; `SOMEBODY` when it does not tell."""
     refused: Mapping[int, str] = field(default_factory=dict)
     """Ports that it holds by its routes and could not open, and why."""
     held: Mapping[int, str] = field(default_factory=dict)
     """Wanted ports that somebody else listens on, and who; not those of runtimes of ours, which give way."""
+
+    def sends_to(self, unit: OwnedUnit) -> bool:
+        """Whether the model's requests go to this runtime."""
+        route = self.in_force.get(unit.model)
+        return route is not None and str(route.backend) == unit.endpoint
 
 
 @dataclass(frozen=True, slots=True)

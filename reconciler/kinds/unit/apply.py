@@ -1,12 +1,13 @@
 """Does what the plan lists for units: files, orders to the supervisor, and waiting for an answer."""
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from reconciler.core.endpoint import Endpoint, parse_endpoint
+from reconciler.core.endpoint import Endpoint, SocketEndpoint, parse_endpoint
 from reconciler.core.errors import ModelctlError, SupervisorError, UnhealthyError
 from reconciler.core.inventory import OwnedUnit
 from reconciler.core.operations import Operation, Verb
@@ -34,6 +35,8 @@ class UnitApplier:
     state: State
     requests_at: Callable[[Endpoint], int]
     """How many requests a runtime is answering."""
+    logs: Path
+    """The folder of units' logs, where the supervisor keeps none by itself."""
 
     def handlers(self) -> Mapping[tuple[str, Verb], Callable[[Sequence[Operation], Report], None]]:
         return {
@@ -125,14 +128,17 @@ class UnitApplier:
         """The one that failed goes, its files and all; the one before serves."""
         units = self.state.units()
         failure = (units[back.failed].failure if back.failed in units else None) or "it did not start"
-        unit = back.previous.unit
+        unit = replace(back.previous.unit, failure=failure)
         self.supervisor.stop([back.failed])
         self._forget(back.failed)
         self.supervisor.reload([], [back.failed])
-        self.state.put_unit(replace(unit, failure=failure))
         if back.revive:
+            self.state.put_unit(replace(unit, started_hash=None))
             self.supervisor.start([unit.name])
+            self.state.put_unit(unit)
             _await(back.previous, Pulse(self.supervisor, [unit.name]))
+        else:
+            self.state.put_unit(unit)
 
     def _put_back(self, change: UnitChange) -> None:
         unit = change.unit
@@ -159,25 +165,57 @@ class UnitApplier:
             self.state.put_unit(replace(known[name], retired_at=retired_at))
 
     def _stop(self, batch: Sequence[Operation], report: Report) -> None:
-        """Together, once each of them has finished the requests that it has or its time is over."""
-        stops: list[UnitStop] = [operation.payload for operation in batch]
+        """Each once it has finished the requests that it has or its time is over; together where they can."""
         start = time.monotonic()
-        while any(
-            time.monotonic() - start < stop.drain_seconds
-            and stop.endpoint
-            and self.requests_at(parse_endpoint(stop.endpoint))
-            for stop in stops
-        ):
-            time.sleep(_DRAIN_POLL_SECONDS)
-        for operation, error in _together(
-            batch, lambda ops: self.supervisor.stop([_stop(op).name for op in ops])
-        ):
-            report(operation, error)
+        waiting = list(batch)
+        while waiting:
+            seconds = time.monotonic() - start
+            due = [operation for operation in waiting if not self._is_draining(_stop(operation), seconds)]
+            for operation, error in _together(due, self._stop_now) if due else ():
+                report(operation, error)
+            waiting = [operation for operation in waiting if operation not in due]
+            if waiting:
+                time.sleep(_DRAIN_POLL_SECONDS)
+
+    def _is_draining(self, stop: UnitStop, seconds: float) -> bool:
+        if seconds >= stop.drain_seconds or not stop.endpoint:
+            return False
+        return self.requests_at(parse_endpoint(stop.endpoint)) > 0
+
+    def _stop_now(self, operations: Sequence[Operation]) -> None:
+        """Note first that it is our doing: should we be killed, nobody takes them for stopped by a person."""
+        names = [_stop(operation).name for operation in operations]
+        known = self.state.units()
+        for name in names:
+            if name in known:
+                self.state.put_unit(replace(known[name], started_hash=None))
+        self.supervisor.stop(names)
 
     def _remove(self, batch: Sequence[Operation], report: Report) -> None:
-        _each(batch, report, lambda operation: self._forget(_name(operation)))
+        _each(batch, report, self._clear_away)
+
+    def _clear_away(self, operation: Operation) -> None:
+        name = _name(operation)
+        unit = self.state.units().get(name)
+        self._forget(name)
+        if unit is not None:
+            self._clear_logs(unit)
+
+    def _clear_logs(self, gone: OwnedUnit) -> None:
+        """Those of the runtime, and of its versions before it that are gone: each has a log of its own."""
+        kept = self.state.units()
+        ours = re.compile(rf"({re.escape(gone.placed_as)}(?:@[0-9a-f]+)?)\.log(?:\..+)?")
+        for path in self.logs.glob("llama@*"):
+            found = ours.fullmatch(path.name)
+            if found is not None and found[1] not in kept:
+                path.unlink(missing_ok=True)
 
     def _forget(self, name: UnitName) -> None:
+        unit = self.state.units().get(name)
+        if unit is not None and unit.endpoint:
+            endpoint = parse_endpoint(unit.endpoint)
+            if isinstance(endpoint, SocketEndpoint):
+                Path(endpoint.path).unlink(missing_ok=True)  # what was killed left it behind
         path: Path = self.supervisor.unit_path(name)
         path.unlink(missing_ok=True)
         if path.parent.exists():

@@ -1,0 +1,126 @@
+"""Whatever is changed, whatever fails and wherever it is killed: who asks is answered, and it converges."""
+
+from dataclasses import dataclass, replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reconciler.core.operations import Verb
+from reconciler.core.plan import Plan
+from tests.support.paper import PROFILES, PaperMachine, Wish
+
+MODELS = ("a", "b", "c")
+everywhere = settings(max_examples=150, deadline=None)
+
+
+@dataclass(frozen=True)
+class Change:
+    """From one spec and profile to others; each fits the machine by itself, and `spare` is beside them."""
+
+    before: tuple[Wish, ...]
+    old: str
+    after: tuple[Wish, ...]
+    new: str
+    spare: int
+
+    def start(self) -> PaperMachine:
+        """A machine that is as `before` wants it."""
+        needed = max(sum(wish.takes or 0 for wish in wishes) for wishes in (self.before, self.after))
+        machine = PaperMachine(needed + self.spare)
+        machine.run(machine.plan(*self.before, profile=self.old))
+        assert_settled(machine, self.before, self.old)
+        return machine
+
+    def plan(self, machine: PaperMachine) -> Plan:
+        return machine.plan(*self.after, profile=self.new)
+
+    def all_behind_the_gateway(self) -> "Change":
+        before, after = (
+            tuple(replace(wish, surge=True) for wish in one) for one in (self.before, self.after)
+        )
+        return replace(self, before=before, after=after)
+
+
+takes = st.sampled_from([None, 1, 2, 5])
+versions = st.sampled_from(["v1", "v2"])
+profiles = st.sampled_from(PROFILES)
+wishes = st.tuples(*(st.builds(Wish, st.just(model), versions, st.booleans(), takes) for model in MODELS))
+changes = st.builds(Change, wishes, profiles, wishes, profiles, st.integers(0, 6))
+
+
+def assert_settled(machine: PaperMachine, wanted: tuple[Wish, ...], profile: str) -> None:
+    """Everything is as wanted, and nothing is left but what lingers of another profile."""
+    assert machine.plan(*wanted, profile=profile).operations == ()
+    units = {wish.unit(profile).name for wish in wanted}
+    assert all(machine.alive(name) for name in units)
+    for wish in wanted:
+        assert machine.served(wish.model) == (wish.unit(profile).name if wish.surge else None)
+    assert set(machine.routes) == {wish.model for wish in wanted if wish.surge}
+    assert machine.up == bool(machine.routes)
+    others = machine.units.keys() - units
+    assert all(machine.units[name].retired_at and machine.units[name].profile != profile for name in others)
+
+
+def kill_somewhere(change: Change, machine: PaperMachine, data: st.DataObject) -> None:
+    plan = change.plan(machine)
+    machine.run(plan, steps=data.draw(st.integers(0, len(plan.operations))))
+
+
+@everywhere
+@given(changes)
+def test_it_converges(change: Change) -> None:
+    machine = change.start()
+    machine.run(change.plan(machine))
+    assert_settled(machine, change.after, change.new)
+
+
+@everywhere
+@given(changes, st.data())
+def test_killed_anywhere_the_next_apply_finishes_it(change: Change, data: st.DataObject) -> None:
+    machine = change.start()
+    kill_somewhere(change, machine, data)
+    machine.run(change.plan(machine))
+    assert_settled(machine, change.after, change.new)
+
+
+@everywhere
+@given(changes, st.data())
+def test_killed_anywhere_and_taken_back_it_is_as_before(change: Change, data: st.DataObject) -> None:
+    machine = change.start()
+    kill_somewhere(change, machine, data)
+    machine.run(machine.plan(*change.before, profile=change.old))
+    assert_settled(machine, change.before, change.old)
+
+
+@everywhere
+@given(changes, st.data())
+def test_whatever_step_fails_every_model_behind_the_gateway_is_served_on(
+    change: Change, data: st.DataObject
+) -> None:
+    change = change.all_behind_the_gateway()
+    machine = change.start()
+    plan = change.plan(machine)
+    # A gateway that cannot be told where to send what it holds is a matter of the gateway.
+    failing = [step.id for step in plan.operations if step.verb not in {Verb.RESTORE, Verb.ROUTE}]
+    if failing:
+        machine.run(plan, failing={data.draw(st.sampled_from(failing))})
+    assert [model for model in MODELS if machine.served(model) is None] == []
+    machine.run(change.plan(machine))
+    assert_settled(machine, change.after, change.new)
+
+
+@everywhere
+@given(changes, st.data())
+def test_a_successor_that_never_answers_costs_nothing_even_after_a_kill(
+    change: Change, data: st.DataObject
+) -> None:
+    machine = change.start()
+    broken = data.draw(st.sampled_from(change.after)).unit(change.new).name
+    machine.broken = {broken} - machine.units.keys()
+    kill_somewhere(change, machine, data)
+    machine.run(change.plan(machine))
+    for wish in change.before:
+        units = [unit for unit in machine.units.values() if unit.model == wish.model and unit.answered]
+        assert any(machine.alive(unit.name) for unit in units), f"{wish.model} is served no more"
+        if wish.surge and wish.model in machine.routes:
+            assert machine.served(wish.model) is not None
