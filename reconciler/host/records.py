@@ -65,6 +65,13 @@ class Records:
             self._state.execute("DELETE FROM suspension WHERE resource = ? RETURNING resource", (resource,))
         )
 
+    def end_suspensions(self, now: float) -> list[str]:
+        """Take out those whose time is over; their resources, each told to one caller only."""
+        rows = self._state.execute(
+            "DELETE FROM suspension WHERE until IS NOT NULL AND until <= ? RETURNING resource", (now,)
+        )
+        return [resource for (resource,) in rows]
+
     def suspensions(self) -> list[Suspension]:
         """All of them, those that are over as well."""
         rows = self._state.execute("SELECT resource, reason, since, until FROM suspension ORDER BY resource")

@@ -147,6 +147,9 @@ class Watcher:
         if due or (self._hinted and now - self._looked >= _HINT_SECONDS):
             self._look_at_machine()
         self._tell()
+        for resource in self._records.end_suspensions(time.time()):
+            name = "everything" if resource == EVERYTHING else resource
+            self._records.write(EventType.RESUMED, name, "its suspension is over")
         decision = decide(self._facts(), self._memory, self._options.pace)
         if isinstance(decision, Reconcile) and now >= self._not_before and self._current.source is not None:
             self._pass(self._current.source, decision.cause, self._facts())

@@ -173,6 +173,18 @@ def test_a_suspended_model_is_left_alone_until_it_is_resumed(workspace: Workspac
         assert workspace.runtimes()["a"]["pid"] != before["a"]["pid"]
 
 
+def test_a_suspension_with_an_end_ends_by_itself(workspace: Workspace) -> None:
+    workspace.add("a")
+    workspace.write()
+    with watching(workspace) as watcher:
+        watcher.wait_for("apply_ended")
+        workspace.ok("suspend", "a", "--reason", "a short demo", "--until", "3s")
+        workspace.edit("a", *CONTEXT)
+        watcher.wait_for("resumed", containing="over")
+        watcher.wait_for("runtime_ready", count=2)
+        assert workspace.runtimes()["a"]["ready"]
+
+
 def test_a_unit_stopped_by_hand_is_held_until_it_is_resumed(workspace: Workspace) -> None:
     a = workspace.add("a")
     workspace.write()
