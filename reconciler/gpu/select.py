@@ -131,7 +131,7 @@ def _judge(
     result = []
     for found in matches:
         held = [by_uuid[gpu.uuid] for gpu in found.gpus]
-        why_not = [fault.what for fault in found.faults]
+        why_not = [_in_short(fault, blind=blind) for fault in found.faults]
         why_not += [f"{one.gpu.name}: {one.reason or 'busy until now'}" for one in held if not one.eligible]
         if any(one.locked for one in held):
             chance = Chance.IMPOSSIBLE
@@ -151,6 +151,11 @@ def _judge(
         uuids = tuple(gpu.uuid for gpu in found.gpus)
         result.append(ProfileState(found.profile, chance, uuids, tuple(why_not), found.faults, begun))
     return tuple(result)
+
+
+def _in_short(fault: ProfileFault, *, blind: bool) -> str:
+    """Beside the profile's name; while the driver hides cards, nothing says that one is missing."""
+    return f"{fault.gpu!r} cannot be seen" if blind else fault.what.removeprefix(f"profile {fault.profile}: ")
 
 
 def _choose(state: Selection, at: float, now: Sequence[ProfileState]) -> ProfileName | None:

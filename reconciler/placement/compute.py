@@ -89,7 +89,12 @@ def segment_bytes(segment: Segment, step: Step) -> Bytes:
 
 def _is_odd(segment: Segment) -> bool:
     """Whether small pieces that other devices' blocks leave here were seen to cost one more row per token."""
-    return not segment.last and (_has_state(segment) or (segment.before is not None and segment.copies == 1))
+    if segment.last or _has_state(segment):
+        return not segment.last
+    turned = any(
+        block.attention and (block.attention.normed or block.attention.keys_first) for block in segment.blocks
+    )
+    return turned and segment.before is not None and segment.copies == 1
 
 
 @lru_cache(maxsize=1024)

@@ -129,12 +129,34 @@ def _fastest(model: Model, settings: Settings, devices: Sequence[Device], host: 
         placement = _placement(model, settings, devices, host, plan)
         over = _over(placement, plan, devices, host)
         if max(over) <= 0:
-            return placement
+            return _filled_up(model, settings, devices, host, plan)
         rooms = [
             replace(device, budget=Bytes(max(0, device.budget - max(0, excess))))
             for device, excess in zip(rooms, over, strict=False)
         ]
     return None
+
+
+def _filled_up(
+    model: Model, settings: Settings, devices: Sequence[Device], host: Host, plan: _Plan
+) -> Placement:
+    """With as many layers more off the CPU as fit exactly, where the general overheads were too careful."""
+    placement = _placement(model, settings, devices, host, plan)
+    while plan.cpu:
+        more = [
+            replace(
+                plan, cpu=plan.cpu - 1, counts=(*plan.counts[:index], count + 1, *plan.counts[index + 1 :])
+            )
+            for index, count in enumerate(plan.counts)
+            if count
+        ]
+        placed = [(one, _placement(model, settings, devices, host, one)) for one in more]
+        fits = [pair for pair in placed if max(_over(pair[1], pair[0], devices, host)) <= 0]
+        better = min(fits, key=lambda pair: pair[1].seconds_per_token, default=None)
+        if better is None or better[1].seconds_per_token >= placement.seconds_per_token:
+            break
+        plan, placement = better
+    return placement
 
 
 def _plans(model: Model, settings: Settings, devices: Sequence[Device], host: Host) -> Iterator[_Plan]:
