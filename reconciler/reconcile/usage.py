@@ -46,8 +46,8 @@ def _requests(endpoint: Endpoint) -> int:
 def room(spec: Spec, active: ActiveProfile, site: Site, state: State) -> Mapping[str, Bytes]:
     """Memory that is free now, above the reserve, by device of the profile and of `ram`.
 
-    Apple's unified memory is RAM. An RPC server does not tell what it has left, so what our own running
-    runtimes were placed with is taken off what it offers.
+    Apple's unified memory is RAM. An RPC server serves one client at a time: one that a runtime of ours uses has
+    no room until that is gone.
     """
     reserve = spec.settings.reserve
     ram = host_memory().available - reserve.ram
@@ -56,7 +56,7 @@ def room(spec: Spec, active: ActiveProfile, site: Site, state: State) -> Mapping
     if servers:
         placed = own_use(site, state).placed
         found |= {
-            server.address: Bytes(max(0, server.vram - placed.get(server.address, 0))) for server in servers
+            server.address: Bytes(0) if placed.get(server.address) else server.vram for server in servers
         }
     return {**found, "ram": Bytes(max(0, ram))}
 
