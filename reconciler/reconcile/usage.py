@@ -46,8 +46,8 @@ def _requests(endpoint: Endpoint) -> int:
 def room(spec: Spec, active: ActiveProfile, site: Site, state: State) -> Mapping[str, Bytes]:
     """Memory that is free now, above the reserve, by device of the profile and of `ram`.
 
-    Apple's unified memory is RAM. An RPC server serves one client at a time: one that a runtime of ours uses has
-    no room until that is gone.
+    Apple's unified memory is RAM. An RPC server serves one client at a time: one that a runtime of ours uses
+    has no room until that is gone.
     """
     reserve = spec.settings.reserve
     ram = host_memory().available - reserve.ram
