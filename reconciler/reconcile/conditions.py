@@ -41,8 +41,10 @@ def of_spec(fault: ModelctlError | None) -> list[Condition]:
     ]
 
 
-def of_journal(state: State) -> list[Condition]:
-    """An apply that is under way, or was killed."""
+def of_journal(state: State, plan: Plan | None) -> list[Condition]:
+    """An apply that is under way, or was killed; not when nothing was left to do of it."""
+    if plan is not None and not plan.has_changes:
+        return []
     open_steps = [entry for entry in state.last_apply() if entry.ended_at is None]
     if not open_steps:
         return []

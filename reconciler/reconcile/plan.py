@@ -215,7 +215,8 @@ def _end(
         *(Removal(unit, _DROPPED, closed) for unit in surplus.pruned),
     ]
     stopped = {operation.id for operation in steps if operation.verb is Verb.STOP}
-    gone = plan_removals(removals, world.units, stopped=stopped)
+    launched = any(operation.verb is Verb.LAUNCH for operation in steps)
+    gone = plan_removals(removals, world.units, stopped=stopped, launched=launched)
     drains = plan_marks(Verb.DRAIN, rollout.drains, after=closed)
     return (commit, *unroutes, *drains, *gone, *_gateway_end(desired, world, (*steps, *unroutes), closed))
 

@@ -13,7 +13,7 @@ from reconciler.gpu.transition import RuntimeUse, Transition, transition
 from reconciler.kinds.route.plan import plan_hold, plan_return, plan_route, plan_unroute, route_id
 from reconciler.kinds.unit.plan import ALIVE, UnitPlan
 from reconciler.kinds.unit.plan import KIND as UNIT
-from reconciler.kinds.unit.removal import Removal, plan_marks, plan_stop, stop_id
+from reconciler.kinds.unit.removal import Removal, plan_marks, plan_stop, runs, stop_id
 from reconciler.kinds.unit.types import DesiredUnit, Handover
 from reconciler.reconcile.prune import Left
 from reconciler.reconcile.world import World
@@ -322,7 +322,9 @@ class _Rollout:
 
     def _listens_on(self, unit: OwnedUnit, route: Route) -> bool:
         endpoint = parse_endpoint(unit.endpoint) if unit.endpoint else None
-        return isinstance(endpoint, TcpEndpoint) and endpoint.port in route.ports and self._runs(unit)
+        launched = any(operation.verb is Verb.LAUNCH for operation in self._scene.units.files)
+        there = runs(unit, self._scene.world.units, launched=launched)
+        return isinstance(endpoint, TcpEndpoint) and endpoint.port in route.ports and there
 
     def _has(self, verb: Verb, name: UnitName) -> bool:
         return operation_id(UNIT, verb, name) in self._ids

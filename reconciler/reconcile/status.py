@@ -107,7 +107,7 @@ def look(
             )
         )
     revision = latest.revision if latest else None
-    found = [*conditions.of_spec(fault), *conditions.of_journal(state)]
+    found = [*conditions.of_spec(fault), *conditions.of_journal(state, plan)]
     for (unit, status), runtime in zip(units, runtimes, strict=True):
         found += conditions.of_unit(unit, status, ready=runtime.ready, held=runtime.held, revision=revision)
     records = Records(state)

@@ -1,12 +1,11 @@
 """One runtime takes over from another while clients ask: no request fails."""
 
-import psutil
 import pytest
 
 from tests.support.staging import Stage
 from tests.support.traffic import traffic
 from tests.support.waiting import wait_until
-from tests.support.workspace import Model, Workspace, chat
+from tests.support.workspace import Model, Workspace, chat, reserve_all_but
 
 pytestmark = pytest.mark.slow
 
@@ -25,12 +24,6 @@ def surging(workspace: Workspace, *, broken: bool = False) -> Model:
     workspace.add("b")
     workspace.up()
     return a
-
-
-def without_room(workspace: Workspace) -> None:
-    """A reserve of all but what the models take: they fit, and nothing fits beside them."""
-    total = psutil.virtual_memory().total
-    workspace.settings = f"  reserve: {{ram: {total - 512 * 1024**2}}}\n"
 
 
 def unit_names(workspace: Workspace) -> list[str]:
@@ -72,7 +65,7 @@ def test_a_version_that_does_not_come_up_never_gets_a_request(workspace: Workspa
 
 
 def test_without_room_for_both_requests_wait_for_the_new_one(workspace: Workspace) -> None:
-    without_room(workspace)
+    workspace.settings = reserve_all_but(512 * 1024**2)
     a = surging(workspace)
     before = workspace.runtimes()["a"]["pid"]
     assert "hold" in [step["verb"] for step in _promotion(workspace)]
@@ -86,7 +79,7 @@ def test_without_room_for_both_requests_wait_for_the_new_one(workspace: Workspac
 
 
 def test_without_room_a_version_that_fails_gives_way_to_the_old_one(workspace: Workspace) -> None:
-    without_room(workspace)
+    workspace.settings = reserve_all_but(512 * 1024**2)
     a = surging(workspace, broken=True)
     with traffic(a.port) as seen:
         done = workspace.run("promote", "a", "--to", "v2", "--yes")

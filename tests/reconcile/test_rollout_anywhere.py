@@ -124,3 +124,15 @@ def test_a_successor_that_never_answers_costs_nothing_even_after_a_kill(
         assert any(machine.alive(unit.name) for unit in units), f"{wish.model} is served no more"
         if wish.surge and wish.model in machine.routes:
             assert machine.served(wish.model) is not None
+
+
+@everywhere
+@given(changes, st.data())
+def test_the_supervisor_dies_anywhere_and_the_next_apply_finishes_it(
+    change: Change, data: st.DataObject
+) -> None:
+    machine = change.start()
+    kill_somewhere(change, machine, data)
+    machine.kill_supervisor()
+    machine.run(change.plan(machine))
+    assert_settled(machine, change.after, change.new)

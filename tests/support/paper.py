@@ -91,6 +91,8 @@ class PaperMachine:
     up: bool = False
     foreign: str | None = None
     held: dict[int, str] = field(default_factory=dict)
+    supervised: bool = True
+    """Whether the supervisor runs."""
     uses: dict[UnitName, BackendUse] = field(default_factory=dict)
     last_ready: dict[UnitName, OwnedUnit] = field(default_factory=dict)
     broken: set[UnitName] = field(default_factory=set)
@@ -141,7 +143,7 @@ class PaperMachine:
         names = {*self.units, *(unit.name for unit in wanted)}
         units = UnitWorld(
             supervisor=SupervisorKind.SUPERVISORD,
-            supervisor_running=True,
+            supervisor_running=self.supervised,
             template="{{ unit.name }}\n",
             owner=OWNER,
             generation=self.generation + 1,
@@ -162,6 +164,11 @@ class PaperMachine:
         state = self.states.get(name, UnitState.ABSENT)
         owner = None if text is None else OWNER
         return ObservedUnit(UnitStatus(name, state), None if text is None else text_hash(text), owner)
+
+    def kill_supervisor(self) -> None:
+        """It dies, and all that it ran."""
+        self.supervised = self.up = False
+        self.states.clear()
 
     def run(self, plan: Plan, *, failing: Collection[str] = (), steps: int | None = None) -> list[str]:
         """Carry it out, the steps in `failing` failing, killed after so many of those that did something.
@@ -198,9 +205,13 @@ class PaperMachine:
     def _change_unit(self, operation: Operation) -> None:
         name = UnitName(operation.resource)
         match operation.verb:
+            case Verb.LAUNCH:
+                self.supervised, self.up = True, self.gateway is not None
+                self.states = dict.fromkeys(self.files, UnitState.RUNNING)
             case Verb.WRITE:
                 self._put(operation.payload.unit)
             case Verb.START | Verb.RESTART:
+                assert self.supervised, f"{name} is started by a supervisor that does not run"
                 unit = operation.payload.unit
                 self.states[name] = UnitState.RUNNING
                 self.units[name] = replace(unit, started_hash=unit.config_hash)
@@ -267,6 +278,9 @@ class PaperMachine:
     def _tell(self, operation: Operation) -> None:
         match operation.verb:
             case Verb.LAUNCH:
+                if not self.supervised:
+                    self.states = dict.fromkeys(self.files, UnitState.RUNNING)
+                self.supervised = True
                 self.gateway, self.up = operation.payload.config_hash, True
             case Verb.REMOVE if operation.payload is None:
                 assert not self.routes, "the gateway goes while it has routes"

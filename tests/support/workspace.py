@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from reconciler.demo.tiny_model import tiny_model
 from reconciler.demo.workspace import free_ports
 from reconciler.host.gateway import status
@@ -157,6 +159,11 @@ def chat(port: int, text: str = "Who are you?", timeout: float = 20) -> str:
     )
     with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310 - always http, see above
         return str(json.load(answer)["choices"][0]["message"]["content"])
+
+
+def reserve_all_but(size: int) -> str:
+    """A setting under which models of `size` bytes fit, and nothing fits beside them."""
+    return f"  reserve: {{ram: {psutil.virtual_memory().total - size}}}\n"
 
 
 def _entry(model: Model) -> str:

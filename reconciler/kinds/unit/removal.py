@@ -28,9 +28,12 @@ def stop_id(unit: OwnedUnit) -> str:
     return operation_id(KIND, Verb.STOP, unit.name)
 
 
-def runs(unit: OwnedUnit, world: UnitWorld) -> bool:
-    """Whether there may be something to stop."""
-    return world.supervisor_running and world.observed[unit.name].status.state is not UnitState.ABSENT
+def runs(unit: OwnedUnit, world: UnitWorld, *, launched: bool) -> bool:
+    """Whether there may be something to stop: a supervisor that is `launched` starts all units it finds."""
+    seen = world.observed[unit.name]
+    if not world.supervisor_running:
+        return launched and seen.file_hash is not None
+    return seen.status.state is not UnitState.ABSENT
 
 
 def plan_stop(removal: Removal) -> Operation:
@@ -49,10 +52,13 @@ def plan_stop(removal: Removal) -> Operation:
 
 
 def plan_removals(
-    removals: Sequence[Removal], world: UnitWorld, *, stopped: Collection[str] = ()
+    removals: Sequence[Removal], world: UnitWorld, *, stopped: Collection[str] = (), launched: bool = False
 ) -> tuple[Operation, ...]:
-    """Stop and remove units, each for its cause. `stopped` are ids of stops that the plan already holds."""
-    stops = {one.unit.name: plan_stop(one) for one in removals if runs(one.unit, world)}
+    """Stop and remove units, each for its cause. `stopped` are ids of stops that the plan already holds.
+
+    `launched` says that the plan starts the supervisor itself.
+    """
+    stops = {one.unit.name: plan_stop(one) for one in removals if runs(one.unit, world, launched=launched)}
     new = [stop for stop in stops.values() if stop.id not in stopped]
     gone = []
     for one in removals:
@@ -70,7 +76,7 @@ def plan_removals(
             )
         )
     operations = [*new, *gone]
-    if gone and world.supervisor_running:
+    if gone and (world.supervisor_running or launched):
         cause = f"{len(gone)} unit file{'s' if len(gone) != 1 else ''} gone"
         operations.append(
             Operation(
