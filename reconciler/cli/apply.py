@@ -1,6 +1,7 @@
 """`modelctl apply`: make the machine as the spec says."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,7 +53,7 @@ def command(
         request = agreed.request
     if dry_run:
         return _show_only(context, source, request, agreed)
-    return _apply(context, source, request, agreed, yes=yes or plan_file is not None)
+    return _apply(context, source, ref, request, agreed, yes=yes or plan_file is not None)
 
 
 def _show_only(
@@ -73,21 +74,27 @@ def _show_only(
 def _apply(
     context: Context,
     source: "Source",
+    reference: str | None,
     request: "Request",
     agreed: "SavedPlan | None",
     *,
     yes: bool,
 ) -> ExitCode:
-    from reconciler.cli.locking import machine_lock  # noqa: PLC0415
+    from reconciler.cli.locking import locked_source, machine_lock  # noqa: PLC0415
     from reconciler.cli.suspending import say_suspended  # noqa: PLC0415
     from reconciler.host.records import Records  # noqa: PLC0415
     from reconciler.reconcile import saved, session  # noqa: PLC0415
     from reconciler.reconcile.announce import reached  # noqa: PLC0415
     from reconciler.reconcile.plan import Request  # noqa: PLC0415
 
-    site = session.open_source(source)
-    # The lock comes first: a plan that was made before it could be of a machine that moved.
-    with machine_lock(context, site), site.state(create=True) as state:
+    with ExitStack() as held:
+        # The lock comes first: a plan that was made before it could be of a machine that moved.
+        if agreed is None:
+            source, site = held.enter_context(locked_source(context, source, reference))
+        else:
+            site = session.open_source(source)
+            held.enter_context(machine_lock(context, site))
+        state = held.enter_context(site.state(create=True))
         plan = session.plan(source, site, state, request)
         if agreed is not None:
             saved.require_same(agreed, plan)

@@ -30,15 +30,16 @@ def command(context: Context, *, keep: int, yes: bool) -> None:
     What the spec serves, what is pinned, what has a unit and what a running process has open stays in any
     case. Older versions go though the spec lists them: `modelctl pull MODEL@VERSION` brings them back.
     """
-    from reconciler.cli.locking import machine_lock  # noqa: PLC0415
+    from reconciler.cli.locking import locked_source  # noqa: PLC0415
     from reconciler.reconcile import session  # noqa: PLC0415
     from reconciler.reconcile.collect import carry_out_collection, plan_collection  # noqa: PLC0415
 
     source = session.read_source(Path(context.spec))
-    site = session.open_source(source)
     with ExitStack() as held:
         if yes:
-            held.enter_context(machine_lock(context, site))
+            source, site = held.enter_context(locked_source(context, source))
+        else:
+            site = session.open_source(source)
         state = held.enter_context(site.state())
         collection = plan_collection(source, site, state, keep)
         if yes:

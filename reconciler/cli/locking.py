@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from reconciler.cli.context import Context
 
 if TYPE_CHECKING:
+    from reconciler.reconcile.session import Source
     from reconciler.reconcile.site import Site
 
 _WAIT_SECONDS = 10.0
@@ -40,3 +41,25 @@ def machine_lock(context: Context, site: "Site") -> Iterator[None]:
                     told = True
             time.sleep(_POLL_SECONDS)
         yield
+
+
+@contextmanager
+def locked_source(
+    context: Context, source: "Source", reference: str | None = None
+) -> "Iterator[tuple[Source, Site]]":
+    """Hold the lock of the machine that `source` means; gives the source as it is by then, with its site.
+
+    Whoever had the lock before may have edited the spec, as `promote` does. Refused when it means another
+    machine by then.
+    """
+    from reconciler.core.errors import Refused  # noqa: PLC0415
+    from reconciler.reconcile import session  # noqa: PLC0415
+
+    site = session.open_source(source)
+    with machine_lock(context, site):
+        now = session.read_again(source, reference)
+        if now is not source:
+            before, site = site, session.open_source(now)
+            if site.places != before.places:
+                raise Refused("the spec names another store by now", hint="run the command again")
+        yield now, site

@@ -104,14 +104,13 @@ def _held(site: "Site", state: "State", asked: Collection[str]) -> frozenset[Mod
 
 def _start(context: Context, folder: Path, models: frozenset[ModelId]) -> ExitCode:
     from reconciler.cli.applying import apply_plan  # noqa: PLC0415
-    from reconciler.cli.locking import machine_lock  # noqa: PLC0415
+    from reconciler.cli.locking import locked_source  # noqa: PLC0415
     from reconciler.host import git  # noqa: PLC0415
     from reconciler.reconcile import session  # noqa: PLC0415
     from reconciler.reconcile.plan import Request  # noqa: PLC0415
 
-    commit = git.revision(folder).commit
-    source = session.read_source(folder, commit)
-    site = session.open_source(source)
-    with machine_lock(context, site), site.state(create=True) as state:
+    reference = None if git.revision(folder).commit is None else "HEAD"
+    source = session.read_source(folder, reference)
+    with locked_source(context, source, reference) as (source, site), site.state(create=True) as state:
         plan = session.plan(source, site, state, Request(only=models, resume=models))
         return apply_plan(context, plan, site, state, yes=True)

@@ -49,17 +49,18 @@ def serve(
 
     A version that does not come up leaves the spec's files untouched, to the byte, and no commit.
     """
-    from reconciler.cli.locking import machine_lock  # noqa: PLC0415
+    from reconciler.cli.locking import locked_source  # noqa: PLC0415
     from reconciler.host import git  # noqa: PLC0415
     from reconciler.host.rewrite import require_rewritable  # noqa: PLC0415
     from reconciler.reconcile import outcome, session, versions  # noqa: PLC0415
     from reconciler.reconcile.plan import Request  # noqa: PLC0415
 
     source = session.read_source(Path(context.spec))
-    site = session.open_source(source)
     with ExitStack() as held:
-        if not dry_run:
-            held.enter_context(machine_lock(context, site))
+        if dry_run:
+            site = session.open_source(source)
+        else:
+            source, site = held.enter_context(locked_source(context, source))
         state = held.enter_context(site.state(create=not dry_run))
         change = choose(source.spec, state)
         after, files = versions.edited(source, change.edits)

@@ -43,10 +43,22 @@ class Source:
 
 def read_source(folder: Path, reference: str | None = None) -> Source:
     """Read and check the spec of the work tree, or of a commit. SpecError says what is wrong with it."""
+    revision, texts = _texts(folder, reference)
+    return from_texts(folder, texts, revision)
+
+
+def read_again(source: Source, reference: str | None = None) -> Source:
+    """As `read_source`, now; `source` itself where nothing is new, which costs no parsing."""
+    revision, texts = _texts(source.folder, reference)
+    if (revision, texts) == (source.revision, source.texts):
+        return source
+    return from_texts(source.folder, texts, revision)
+
+
+def _texts(folder: Path, reference: str | None) -> tuple[Revision, Mapping[str, str]]:
     if reference is not None:
-        revision, texts = git.texts_at(folder, reference)
-        return from_texts(folder, texts, revision)
-    return from_texts(folder, read_spec_folder(folder), git.revision(folder))
+        return git.texts_at(folder, reference)
+    return git.revision(folder), read_spec_folder(folder)
 
 
 def from_texts(folder: Path, texts: Mapping[str, str], revision: Revision) -> Source:
