@@ -6,6 +6,7 @@ from typing import Any
 
 from reconciler.core.hashing import config_hash
 from reconciler.core.operations import Operation
+from reconciler.core.types import UnitName
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,10 @@ class Plan:
     operations: tuple[Operation, ...]
     refused: tuple[Refusal, ...]
     warnings: tuple[str, ...]
+    kept: tuple[UnitName, ...] = ()
+    """Units that the spec dropped, and that go only when asked for."""
+    whole: bool = True
+    """False where models were left out on purpose: who has done it has not reached the revision."""
 
     @property
     def has_changes(self) -> bool:

@@ -13,7 +13,6 @@ from reconciler.host.state import State
 from reconciler.kinds.route.types import RouteChange
 from reconciler.kinds.unit.types import UnitChange, UnitReturn
 from reconciler.reconcile.executor import Listener, Outcome, Result
-from reconciler.reconcile.partial import PartialPlan
 
 APPLIED = "applied"
 """Key of the note that says which revision was last reached whole."""
@@ -58,8 +57,7 @@ class Announcer(Listener):
         waiting = [
             one for one in self._records.attempts().values() if one.revision == identity(self._plan.revision)
         ]
-        whole = not isinstance(self._plan, PartialPlan)
-        if whole and not bad and not waiting and not self._plan.refused:
+        if self._plan.whole and not bad and not waiting and not self._plan.refused:
             record_revision(self._records, APPLIED, self._plan)
         told = (
             f"{len(bad)} of {len(results)} operations failed" if bad else f"{self._plan.revision} is applied"
@@ -126,7 +124,7 @@ def note_revision(records: Records, key: str, revision: Revision) -> None:
 
 def reached(records: Records, plan: Plan) -> None:
     """A plan for everything has nothing left to do: its revision is applied, though perhaps bit by bit."""
-    if plan.has_changes or plan.refused or isinstance(plan, PartialPlan):
+    if plan.has_changes or plan.refused or not plan.whole:
         return
     applied = records.note(APPLIED)
     if (applied.get("revision"), applied.get("dirty")) != (plan.revision.commit, plan.revision.dirty):

@@ -131,6 +131,8 @@ def make_plan(desired: Desired, artifacts: ArtifactPlan, world: World, request: 
         operations=(*steps, *end),
         refused=(*desired.refused, *untold, *units.refused, *surplus.refused),
         warnings=(*desired.warnings, *units.warnings, *surplus.warnings),
+        kept=surplus.kept,
+        whole=not (request.only or request.without),
     )
 
 
@@ -157,6 +159,7 @@ class _Surplus:
     left: tuple[Left, ...]
     pruned: tuple[OwnedUnit, ...] = ()
     refused: tuple[Refusal, ...] = ()
+    kept: tuple[UnitName, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -169,17 +172,13 @@ def _surplus(desired: Desired, world: World, request: Request) -> _Surplus:
         names = ", ".join(found.orphaned)
         return _Surplus(
             found.replaced,
+            kept=found.orphaned,
             warnings=(f"no longer in the spec, and kept: {names}; remove with `modelctl apply --prune`",),
         )
     refusal = guard(found.orphaned, len(world.units.owned), desired.spec, request.prune_limit)
     if refusal is not None:
-        return _Surplus(found.replaced, refused=(refusal,))
-    going = [world.units.owned[name] for name in found.orphaned]
-    served = {unit.model for unit in desired.units}
-    return _Surplus(
-        (*found.replaced, *(Left(unit, _DROPPED, 0.0) for unit in going if unit.model in served)),
-        tuple(unit for unit in going if unit.model not in served),
-    )
+        return _Surplus(found.replaced, refused=(refusal,), kept=found.orphaned)
+    return _Surplus(found.replaced, tuple(world.units.owned[name] for name in found.orphaned))
 
 
 def _end(

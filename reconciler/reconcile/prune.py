@@ -38,22 +38,27 @@ class Surplus:
 def surplus(
     owned: Iterable[OwnedUnit], wanted: Iterable[UnitName], spec: Spec, profile: ProfileName
 ) -> Surplus:
-    """Sort what is owned and not wanted by whether the spec still knows it."""
+    """Sort what is owned and not wanted by whether the spec still knows it.
+
+    A model whose profile has another name now is still there; one that the spec serves nowhere is dropped.
+    """
     keep = set(wanted)
+    served = {model.model_id for model, _ in spec.served(profile) if model.residency == "always"}
     replaced: list[Left] = []
     orphaned: list[UnitName] = []
     for unit in owned:
         if unit.name in keep:
             continue
         model = spec.by_id.get(unit.model)
-        if model is None or model.profiles.get(unit.profile) is None:
+        known = model is not None and model.profiles.get(unit.profile) is not None
+        if not known and unit.model not in served:
             orphaned.append(unit.name)
-        elif unit.profile != profile:
+        elif known and unit.profile != profile:
             replaced.append(Left(unit, f"profile {profile} is active", IDLE_SECONDS))
-        elif model.residency == "on_demand":
-            replaced.append(Left(unit, "its model is on_demand now", 0.0))
-        else:
+        elif unit.model in served:
             replaced.append(Left(unit, f"another runtime of {unit.model} takes over", 0.0))
+        else:
+            replaced.append(Left(unit, "its model is on_demand now", 0.0))
     return Surplus(tuple(replaced), tuple(orphaned))
 
 

@@ -16,7 +16,6 @@ from reconciler.host.state import State
 from reconciler.reconcile.artifacts import plan_site_artifacts
 from reconciler.reconcile.desired import Facts, compile_spec
 from reconciler.reconcile.observe import observe
-from reconciler.reconcile.partial import PartialPlan
 from reconciler.reconcile.placement import place
 from reconciler.reconcile.plan import Request, make_plan
 from reconciler.reconcile.profile import active_profile
@@ -135,11 +134,10 @@ def _committed_settings(folder: Path) -> Settings | None:
 
 
 def plan(source: Source, site: Site, state: State, request: Request) -> Plan:
-    """Look at the machine and decide; changes nothing. A PartialPlan where the request leaves models out."""
+    """Look at the machine and decide; changes nothing."""
     desired = compile_spec(source.spec, source.revision, facts(source.spec, site, state))
     artifacts = plan_site_artifacts(site, desired, request)
-    made = make_plan(desired, artifacts, observe(site, state, desired), request)
-    return PartialPlan.of(made) if request.only or request.without else made
+    return make_plan(desired, artifacts, observe(site, state, desired), request)
 
 
 def facts(spec: Spec, site: Site, state: State) -> Facts:
