@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from reconciler.core.endpoint import TcpEndpoint
+from reconciler.core.endpoint import TcpEndpoint, parse_endpoint
 from reconciler.core.errors import FormatError
 from reconciler.core.hashing import text_hash
 from reconciler.core.inventory import OwnedUnit
@@ -53,6 +53,7 @@ def _units(site: Site, state: State, desired: Sequence[DesiredUnit], ours: Colle
     owned = _with_lost(state.units(), files, wanted, site)
     names = sorted({*wanted, *owned})
     statuses = supervisor.observe(names) if running else {}
+    ports = _ports(owned.values(), statuses)
     observed: dict[UnitName, ObservedUnit] = {}
     for name in names:
         status = statuses.get(name, UnitStatus(name, UnitState.ABSENT))
@@ -62,7 +63,8 @@ def _units(site: Site, state: State, desired: Sequence[DesiredUnit], ours: Colle
             status=status,
             file_hash=None if text is None else text_hash(text),
             file_owner=None if mark is None else mark.owner,
-            port_holder=_port_holder(wanted.get(name), owned.get(name), status, ours),
+            port_holder=_port_holder(wanted.get(name), owned.get(name), status, {*ours, *ports}),
+            port_owner=_port_owner(wanted.get(name), ports),
         )
     latest = state.generation()
     return UnitWorld(
@@ -124,6 +126,24 @@ def _with_lost(
 def _own_socket(name: UnitName, site: Site) -> str:
     """Where a unit whose name has a mark listens; of others the name does not tell."""
     return str(socket_of(name, site.places)) if "@" in name.removeprefix("llama@") else ""
+
+
+def _ports(owned: Iterable[OwnedUnit], statuses: Mapping[UnitName, UnitStatus]) -> dict[int, UnitName]:
+    """Ports on which runtimes of ours listen."""
+    found = {}
+    for unit in owned:
+        endpoint = parse_endpoint(unit.endpoint) if unit.endpoint else None
+        status = statuses.get(unit.name)
+        if isinstance(endpoint, TcpEndpoint) and status is not None and status.state in _SERVING:
+            found[endpoint.port] = unit.name
+    return found
+
+
+def _port_owner(unit: DesiredUnit | None, ports: Mapping[int, UnitName]) -> UnitName | None:
+    if unit is None or not isinstance(unit.endpoint, TcpEndpoint):
+        return None
+    owner = ports.get(unit.endpoint.port)
+    return None if owner == unit.name else owner
 
 
 def _port_holder(

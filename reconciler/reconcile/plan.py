@@ -22,6 +22,7 @@ from reconciler.kinds.unit.plan import UnitPlan, plan_units
 from reconciler.kinds.unit.removal import Removal, plan_marks, plan_removals
 from reconciler.kinds.unit.render import render
 from reconciler.kinds.unit.types import DesiredUnit
+from reconciler.reconcile.ports import port_moves, stuck
 from reconciler.reconcile.prune import Left, guard, surplus
 from reconciler.reconcile.rollout import Rollout, Scene, plan_rollout
 from reconciler.reconcile.way_back import watch_room
@@ -88,8 +89,8 @@ def make_plan(desired: Desired, artifacts: ArtifactPlan, world: World, request: 
     unreachable = barred(routes, world.gateway)
     wanted = [_with_artifacts(unit, artifacts, unreachable) for unit in covered]
     routes = {name: route for name, route in routes.items() if name not in unreachable}
-    units = plan_units(wanted, world.units, resume=request.resume)
     surplus = _surplus(desired, world, request)
+    wanted, units, ports = _units(wanted, world, request, surplus)
     launch = _launch(desired, world, routes, units)
     scene = Scene(
         wanted,
@@ -100,6 +101,7 @@ def make_plan(desired: Desired, artifacts: ArtifactPlan, world: World, request: 
         desired.room,
         desired.spec.settings.drain_timeout,
         launched=tuple(operation.id for operation in launch),
+        ports=ports,
     )
     rollout = plan_rollout(scene)
     if rollout.handovers:
@@ -179,6 +181,20 @@ def _surplus(desired: Desired, world: World, request: Request) -> _Surplus:
     if refusal is not None:
         return _Surplus(found.replaced, refused=(refusal,), kept=found.orphaned)
     return _Surplus(found.replaced, tuple(world.units.owned[name] for name in found.orphaned))
+
+
+def _units(
+    wanted: list[DesiredUnit], world: World, request: Request, surplus: _Surplus
+) -> tuple[list[DesiredUnit], UnitPlan, dict[UnitName, UnitName]]:
+    """What units need by themselves; those whose port stays with another are refused, and named as such."""
+    while True:
+        units = plan_units(wanted, world.units, resume=request.resume)
+        ports = port_moves(wanted, world.units, units)
+        leaving = [*(left.unit for left in surplus.left), *surplus.pruned]
+        refused = stuck(ports, wanted, units, leaving, surplus.kept) if ports else {}
+        if not refused:
+            return wanted, units, ports
+        wanted = [replace(unit, blocked=unit.blocked or refused.get(unit.name)) for unit in wanted]
 
 
 def _end(

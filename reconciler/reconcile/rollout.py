@@ -36,6 +36,8 @@ class Scene:
     drain_seconds: float
     launched: tuple[str, ...] = ()
     """Operations after which the gateway can be told something."""
+    ports: Mapping[UnitName, UnitName] = field(default_factory=dict)
+    """Who is to start on a port → whose it is now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ class _Rollout:
     def plan(self) -> Rollout:
         freed = self._give_ports_free()
         before = [*freed, *self._make_room({operation.resource: operation.id for operation in freed})]
+        before += self._pass_ports(before)
         handovers = self._handovers(before)
         after = self._after(handovers, before)
         removals, drains = self._ends(before, after)
@@ -175,6 +178,22 @@ class _Rollout:
             operations.append(plan_stop(Removal(unit, cause, waits, When.SUCCESS, self._scene.drain_seconds)))
         return operations
 
+    def _pass_ports(self, before: Sequence[Operation]) -> list[Operation]:
+        """Who has a port that another one gets stops first, unless it does so anyway."""
+        operations: list[Operation] = []
+        stopped = {operation.id for operation in before}
+        for late in self._scene.wanted:
+            owner = self._scene.ports.get(late.name)
+            if owner is None or operation_id(UNIT, Verb.STOP, owner) in stopped:
+                continue
+            own = [unit for unit in self._scene.wanted if unit.name == owner]
+            waits = dict.fromkeys(step for unit in (late, *own) for step in self._prepared(unit))
+            unit = self._scene.world.units.owned[owner]
+            cause = f"{late.name} gets its port"
+            stop = Removal(unit, cause, tuple(waits), When.SUCCESS, self._scene.drain_seconds)
+            operations.append(plan_stop(stop))
+        return operations
+
     def _hold(self, unit: OwnedUnit, successor: DesiredUnit | None, after: tuple[str, ...]) -> Operation:
         """Its requests wait for its successor; where there is none, they are taken no more."""
         cause = f"{unit.name} makes room"
@@ -197,16 +216,21 @@ class _Rollout:
         stops = {operation.resource: operation.id for operation in before if operation.verb is Verb.STOP}
         found: dict[UnitName, Handover] = {}
         for unit in self._scene.wanted:
-            if not self._is_unproven(unit):
+            if not self._starts(unit.name) and not self._is_unproven(unit):
                 continue
-            previous = self._previous.get(unit.model)
-            names = (*self._moves.wait.get(unit.name, ()), *((previous.name,) if previous else ()))
+            previous = self._previous.get(unit.model) if self._is_unproven(unit) else None
+            names = (
+                *self._moves.wait.get(unit.name, ()),
+                *((previous.name,) if previous else ()),
+                *((self._scene.ports[unit.name],) if unit.name in self._scene.ports else ()),
+                unit.name,
+            )
             after = tuple(dict.fromkeys(stops[name] for name in names if name in stops))
             if unit.name not in self._scene.routes:
                 after = (*after, *known([route_id(Verb.REMOVE, unit.model)], before))
             if previous is not None or after:
                 revive = previous is not None and (previous.name in stops or not self._runs(previous))
-                found[unit.name] = Handover(previous, after, revive)
+                found[unit.name] = Handover(previous, after, revive, stopped=unit.name in stops)
         return found
 
     def _is_unproven(self, unit: DesiredUnit) -> bool:

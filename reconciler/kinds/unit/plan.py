@@ -73,7 +73,7 @@ def plan_units(
     for unit in desired:
         outcome = _compare(unit, world, resume=unit.model in resume)
         if isinstance(outcome, _Step):
-            steps.append(replace(outcome, handover=handovers.get(unit.name)))
+            steps.append(_handed(outcome, handovers.get(unit.name)))
         elif isinstance(outcome, Refusal):
             refused.append(outcome)
         elif outcome is not None:
@@ -108,6 +108,12 @@ def _compare(unit: DesiredUnit, world: UnitWorld, *, resume: bool) -> _Step | Re
     else:
         cause = _what_changed(unit, owned)
     return _change(unit, world, cause=cause)
+
+
+def _handed(step: _Step, handover: Handover | None) -> _Step:
+    """With what comes before its start; one that is stopped by then is started, not started again."""
+    stopped = handover is not None and handover.stopped and step.begin is Verb.RESTART
+    return replace(step, handover=handover, begin=Verb.START if stopped else step.begin)
 
 
 def _foreign(name: UnitName, seen: ObservedUnit, world: UnitWorld) -> Refusal | None:
@@ -241,8 +247,8 @@ def _operation(step: _Step, verb: Verb, *, needs: tuple[str, ...]) -> Operation:
 
 def _restore(step: _Step) -> Operation | None:
     """A unit that does not become ready gives way to the one that answered before."""
-    if step.handover is not None:
-        return _return(step, step.handover)
+    if step.handover is not None and step.handover.previous is not None:
+        return _return(step, step.handover, step.handover.previous)
     previous = step.change.previous
     if not step.write or previous is None:
         return None
@@ -257,10 +263,7 @@ def _restore(step: _Step) -> Operation | None:
     )
 
 
-def _return(step: _Step, handover: Handover) -> Operation | None:
-    previous = handover.previous
-    if previous is None:
-        return None
+def _return(step: _Step, handover: Handover, previous: OwnedUnit) -> Operation:
     does = "is started again" if handover.revive else "goes on"
     return Operation(
         Verb.RESTORE,

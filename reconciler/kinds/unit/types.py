@@ -43,7 +43,9 @@ class ObservedUnit:
     file_owner: str | None
     """Owner that the file names; None where it names none."""
     port_holder: str | None = None
-    """Who listens on the wanted port, when that is not this unit."""
+    """Who listens on the wanted port, when that is none of ours."""
+    port_owner: UnitName | None = None
+    """Which other unit of ours listens there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class UnitChange:
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """How a runtime with a name of its own takes over from another of its model."""
+    """What comes before a unit's start, such as how it takes over from another of its model."""
 
     previous: OwnedUnit | None
     """What goes on serving when the new one does not become ready; None when there is nothing."""
@@ -84,6 +86,8 @@ class Handover:
     """Operations that make room for it; they must have succeeded before it starts."""
     revive: bool = False
     """`previous` does not run by then, and is started again when the new one fails."""
+    stopped: bool = False
+    """The unit itself runs now, and is stopped by then: its port is wanted by another."""
 
 
 @dataclass(frozen=True, slots=True)
