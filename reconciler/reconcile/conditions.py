@@ -70,7 +70,7 @@ def of_unit(
     found = [Condition(unit.name, kind, reason, message, revision, status.since)]
     if unit.retired_at is not None:
         message = "it is not wanted any more, and stops when it has been idle for a while"
-        found = [Condition(unit.name, RECONCILING, "Retiring", message, revision, unit.retired_at)]
+        found = [Condition(unit.name, SUSPENDED, "Retiring", message, revision, unit.retired_at)]
     if unit.failure:
         found.append(Condition(unit.name, STALLED, "ChangeFailed", unit.failure))
     return found
@@ -101,7 +101,11 @@ def of_plan(plan: Plan | None) -> list[Condition]:
     """What the spec wants and cannot be done."""
     if plan is None:
         return []
-    return [Condition(refusal.resource, STALLED, "Refused", refusal.reason) for refusal in plan.refused]
+    message = "the spec has it no more; `modelctl apply --prune` removes it"
+    return [
+        *(Condition(refusal.resource, STALLED, "Refused", refusal.reason) for refusal in plan.refused),
+        *(Condition(name, SUSPENDED, "NotInSpec", message) for name in plan.kept),
+    ]
 
 
 def of_records(records: Records) -> list[Condition]:

@@ -65,6 +65,10 @@ def test_a_model_dropped_from_the_spec_goes_only_with_prune(workspace: Workspace
     workspace.drop("b")
     assert "no longer in the spec" in workspace.ok("apply", "--yes")
     assert chat(b.port) == "I am b, version 1."
+    [kept] = [
+        one for one in workspace.json("status", codes=(0,))["conditions"] if one["reason"] == "NotInSpec"
+    ]
+    assert "modelctl apply --prune" in kept["message"]
     workspace.ok("apply", "--yes", "--prune")
     assert list(workspace.runtimes()) == ["a"]
     with socket.socket() as probe:
