@@ -115,6 +115,8 @@ def _record(context: Context, folder: Path, change: "Change", *, commit: bool) -
             if revision
             else "; commit that: a watcher does nothing until then"
         )
+    elif commit:
+        told += "; the spec says so already, and nothing was committed"
     context.output.event(event, told)
     return revision
 

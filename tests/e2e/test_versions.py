@@ -296,3 +296,11 @@ def test_a_commit_that_changes_nothing_is_applied_by_looking(workspace: Workspac
     workspace.commit("a note")
     workspace.ok("apply", "--yes")
     assert workspace.json("status")["applied"]["revision"] == workspace.git("rev-parse", "HEAD")
+
+
+def test_with_nothing_to_edit_nothing_is_committed_and_that_is_said(workspace: Workspace) -> None:
+    two_versions(workspace)
+    head = workspace.git("rev-parse", "HEAD")
+    said = workspace.ok("promote", "a", "--to", "v1", "--yes", "--commit")
+    assert "nothing was committed" in said
+    assert workspace.git("rev-parse", "HEAD") == head
