@@ -1,6 +1,6 @@
 """One atomic step of a plan, and the graph that steps form."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -96,7 +96,10 @@ def check_graph(operations: Sequence[Operation]) -> None:
         seen.add(operation.id)
 
 
-def known(ids: Iterable[str], operations: Sequence[Operation]) -> tuple[str, ...]:
+def ids_of(operations: Iterable[Operation]) -> frozenset[str]:
+    return frozenset(operation.id for operation in operations)
+
+
+def known(ids: Iterable[str], present: Container[str]) -> tuple[str, ...]:
     """Those of `ids` that are in the plan: a step that is not needed is no dependency."""
-    present = {operation.id for operation in operations}
     return tuple(identifier for identifier in ids if identifier in present)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from reconciler.core.inventory import OwnedUnit
-from reconciler.core.operations import Operation, Verb, When, known, operation_id
+from reconciler.core.operations import Operation, Verb, When, ids_of, known, operation_id
 from reconciler.core.plan import Plan, Refusal, Revision
 from reconciler.core.routes import Route
 from reconciler.core.types import Bytes, ModelId, ProfileName, UnitName
@@ -87,7 +87,15 @@ def make_plan(desired: Desired, artifacts: ArtifactPlan, world: World, request: 
     covered = [unit for unit in desired.units if request.covers(unit.model)]
     routes = {unit.name: desired.routes[unit.name] for unit in covered if unit.name in desired.routes}
     unreachable = barred(routes, world.gateway)
-    wanted = [_with_artifacts(unit, artifacts, unreachable) for unit in covered]
+    fetched = ids_of(artifacts.operations)
+    wanted = [
+        replace(
+            unit,
+            needs=known(unit.needs, fetched),
+            blocked=unit.blocked or artifacts.blocked.get(unit.model) or unreachable.get(unit.name),
+        )
+        for unit in covered
+    ]
     routes = {name: route for name, route in routes.items() if name not in unreachable}
     surplus = _surplus(desired, world, request)
     wanted, units, ports = _units(wanted, world, request, surplus)
@@ -146,7 +154,7 @@ def _launch(
         return ()
     definition, seen = desired.gateway, world.units
     ownership = Ownership(seen.owner, seen.generation, definition.config_hash)
-    launched = known([operation_id(UNIT, Verb.LAUNCH, str(seen.supervisor))], units.files)
+    launched = known([operation_id(UNIT, Verb.LAUNCH, str(seen.supervisor))], ids_of(units.files))
     if world.gateway.installed == definition.config_hash and world.gateway.up:
         return ()
     text = render(definition, ownership, seen.supervisor, seen.template).text
@@ -259,18 +267,9 @@ def _gateway_end(
 
 def _placements(desired: Desired, artifacts: ArtifactPlan, request: Request) -> tuple[Operation, ...]:
     """A placement is kept once the files that it was reckoned from are verified."""
+    steps = ids_of(artifacts.operations)
     return tuple(
-        replace(operation, depends_on=known(operation.depends_on, artifacts.operations))
+        replace(operation, depends_on=known(operation.depends_on, steps))
         for operation in desired.placements
         if request.covers(operation.payload.model)
-    )
-
-
-def _with_artifacts(
-    unit: DesiredUnit, artifacts: ArtifactPlan, unreachable: Mapping[UnitName, tuple[str, str | None]]
-) -> DesiredUnit:
-    return replace(
-        unit,
-        needs=known(unit.needs, artifacts.operations),
-        blocked=unit.blocked or artifacts.blocked.get(unit.model) or unreachable.get(unit.name),
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from reconciler.core.endpoint import TcpEndpoint, parse_endpoint
 from reconciler.core.inventory import OwnedUnit
-from reconciler.core.operations import Operation, Verb, When, known, operation_id
+from reconciler.core.operations import Operation, Verb, When, ids_of, known, operation_id
 from reconciler.core.routes import BackendUse, Route
 from reconciler.core.types import Bytes, ModelId, UnitName
 from reconciler.gpu.transition import RuntimeUse, Transition, transition
@@ -73,7 +73,7 @@ class _Rollout:
         self._scene = scene
         self._by_model = {unit.model: unit for unit in scene.wanted}
         self._left = {left.unit.name: left for left in scene.left}
-        self._ids = {operation.id for operation in scene.units.operations}
+        self._ids = ids_of(scene.units.operations)
         self._moves = self._transition()
         self._previous = self._choose_previous()
 
@@ -227,7 +227,7 @@ class _Rollout:
             )
             after = tuple(dict.fromkeys(stops[name] for name in names if name in stops))
             if unit.name not in self._scene.routes:
-                after = (*after, *known([route_id(Verb.REMOVE, unit.model)], before))
+                after = (*after, *known([route_id(Verb.REMOVE, unit.model)], ids_of(before)))
             if previous is not None or after:
                 revive = previous is not None and (previous.name in stops or not self._runs(previous))
                 found[unit.name] = Handover(previous, after, revive, stopped=unit.name in stops)
@@ -249,7 +249,7 @@ class _Rollout:
             operations += self._return(unit, in_force, handovers.get(unit.name), before)
             if route is None or route == in_force or not self._will_serve(unit):
                 continue
-            checked = known([operation_id(UNIT, Verb.CHECK, unit.name)], self._scene.units.operations)
+            checked = known([operation_id(UNIT, Verb.CHECK, unit.name)], self._ids)
             needs = (*checked, *self._scene.launched)
             stopped = {operation.id for operation in before}
             yielding = [
@@ -314,8 +314,8 @@ class _Rollout:
         """What must have succeeded for `successor` to have taken over."""
         if successor is None:
             return ()
-        checked = known([operation_id(UNIT, Verb.CHECK, successor.name)], self._scene.units.operations)
-        return (*checked, *known([route_id(Verb.ROUTE, successor.model)], after))
+        checked = known([operation_id(UNIT, Verb.CHECK, successor.name)], self._ids)
+        return (*checked, *known([route_id(Verb.ROUTE, successor.model)], ids_of(after)))
 
     def _keeps(self) -> list[Operation]:
         found = [
@@ -329,7 +329,7 @@ class _Rollout:
 
     def _prepared(self, unit: DesiredUnit) -> tuple[str, ...]:
         """What comes before its start: its file, known to the supervisor, and what that file needs."""
-        written = known([operation_id(UNIT, Verb.WRITE, unit.name)], self._scene.units.operations)
+        written = known([operation_id(UNIT, Verb.WRITE, unit.name)], self._ids)
         read = (operation.id for operation in self._scene.units.files if operation.verb is Verb.RELOAD)
         return (*(written or unit.needs), *read)
 
