@@ -18,15 +18,18 @@ class Traffic:
 
     answers: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    """How long each answer took, from its request to its last byte."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def count(self) -> int:
         return sum(self.answers.values()) + len(self.failures)
 
-    def told(self, answer: str) -> None:
+    def told(self, answer: str, seconds: float) -> None:
         with self._lock:
             self.answers[answer] += 1
+            self.seconds.append(seconds)
 
     def failed(self, what: str) -> None:
         with self._lock:
@@ -62,8 +65,10 @@ def _client(port: int, number: int, pause: float, seen: Traffic, stop: threading
     due = time.monotonic() + number * pause / _WORKERS
     while not stop.wait(max(0.0, due - time.monotonic())):
         due += pause
+        begin = time.monotonic()
         try:
-            seen.told(_ask(connection, stream=stream))
+            answer = _ask(connection, stream=stream)
+            seen.told(answer, time.monotonic() - begin)
         except (OSError, http.client.HTTPException, ValueError, KeyError, IndexError) as error:
             seen.failed(f"{type(error).__name__}: {error}")
             connection.close()
