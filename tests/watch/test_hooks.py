@@ -98,3 +98,26 @@ def test_the_spec_takes_known_events_only() -> None:
         Hook.model_validate({"on": ["hook_failed"], "run": ["true"]})
     known = {kind.value for kind in EventType} - {"hook_failed"}
     assert set(Hook(on=tuple(known), run=("true",)).on) == known
+
+
+def test_however_much_a_hook_complains_the_end_of_it_is_kept_and_little_disk_is_used(
+    tmp_path: Path,
+) -> None:
+    seen = tmp_path / "seen"
+    script = (
+        "import os, sys\n"
+        "most = 0\n"
+        "for _ in range(300):\n"
+        "    os.write(2, b'x' * 100_000)\n"
+        "    __import__('time').sleep(0.002)\n"
+        "    most = max(most, os.fstat(2).st_size)\n"
+        "os.write(2, b'\\nthe last word\\n')\n"
+        "open(sys.argv[1], 'w').write(str(most))\n"
+        "sys.exit(3)\n"
+    )
+    problem = run_hook(python(script, str(seen)), "", 60, {})
+    assert problem is not None
+    assert problem.startswith("ended with exit status 3: ")
+    assert problem.endswith("the last word")
+    assert len(problem) < 500
+    assert int(seen.read_text()) < 20_000_000
