@@ -1,7 +1,9 @@
 """What plans do for models that are loaded when asked for, and for models that nothing here can hold."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -60,12 +62,14 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+def desk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     monkeypatch.delenv("MODELCTL_STORE", raising=False)
-    FakeGpus(tmp_path / "gpus").install(monkeypatch)
     seen = HostMemory(Bytes(64 * GIB), Bytes(64 * GIB), None)
     monkeypatch.setattr("reconciler.reconcile.placement.host_memory", lambda: seen)
-    return Desk(tmp_path)
+    # Short, for the supervisor's socket lies below it.
+    with TemporaryDirectory(prefix="mctl-") as folder:
+        FakeGpus(Path(folder) / "gpus").install(monkeypatch)
+        yield Desk(Path(folder))
 
 
 MAX = '{max: {gpus: ["RTX 5080"]}}'
