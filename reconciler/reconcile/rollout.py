@@ -145,7 +145,7 @@ class _Rollout:
         """What a model falls back to: what requests go to now, else what runs, else the latest."""
         found: dict[ModelId, OwnedUnit] = {}
         for left in sorted(self._scene.left, key=lambda one: self._rank(one.unit)):
-            if left.unit.answered:
+            if left.unit.answered or self._scene.world.gateway.sends_to(left.unit):
                 found[left.unit.model] = left.unit
         return found
 

@@ -165,6 +165,11 @@ class PaperMachine:
         owner = None if text is None else OWNER
         return ObservedUnit(UnitStatus(name, state), None if text is None else text_hash(text), owner)
 
+    def forgotten(self, name: UnitName) -> OwnedUnit:
+        """What a unit's file still says of it when the inventory is lost."""
+        unit = self.units[name]
+        return replace(unit, version=VersionId("unknown"), ready_hash=None, failure=None, retired_at=None)
+
     def kill_supervisor(self) -> None:
         """It dies, and all that it ran."""
         self.supervised = self.up = False
