@@ -43,7 +43,8 @@ def find_repository(folder: Path) -> Repository | None:
             return None
         raise ModelctlError(f"git cannot look at {folder}: {done.complaint}")
     git_folder, common = done.stdout.splitlines()
-    return Repository(folder, Path(git_folder), Path(os.path.normpath(folder / common)))
+    # What Git says is relative to where the folder really is, not to a link that leads there.
+    return Repository(folder, Path(git_folder), Path(os.path.normpath(folder.resolve() / common)))
 
 
 def read_checkout(repository: Repository) -> Checkout:
@@ -76,13 +77,14 @@ def fetch(repository: Repository, remote: str, branch: str) -> Fetched:
     """Fetch one branch; ModelctlError with Git's own words when that fails."""
     reference = f"refs/remotes/{remote}/{branch}"
     before = _git(repository, "rev-parse", "--verify", "--quiet", reference)
-    fetched = _git(
-        repository, "fetch", "--quiet", "--no-tags", remote, f"+refs/heads/{branch}:{reference}",
+    fetched = _run(
+        repository.folder, "fetch", "--quiet", "--no-tags", remote, f"+refs/heads/{branch}:{reference}",
         timeout=_FETCH_SECONDS,
     )  # fmt: skip
-    if fetched is None:
+    if fetched.returncode != 0:
         raise ModelctlError(
-            f"{remote}/{branch} cannot be fetched", hint=f"try it: git fetch {remote} {branch}"
+            f"{remote}/{branch} cannot be fetched: {fetched.complaint}",
+            hint=f"try it: `git fetch {remote} {branch}`",
         )
     now = _git(repository, "rev-parse", "--verify", "--quiet", reference) or ""
     counts = _git(repository, "rev-list", "--left-right", "--count", f"HEAD...{reference}") or "0 0"
@@ -96,7 +98,7 @@ def fast_forward(repository: Repository, commit: str) -> None:
     """Move the checked-out branch and its files to `commit`; ModelctlError when that is no fast-forward."""
     done = _run(repository.folder, "merge", "--quiet", "--ff-only", commit, timeout=_FETCH_SECONDS)
     if done.returncode != 0:
-        raise ModelctlError(f"cannot fast-forward to {commit[:12]}: {done.complaint}", hint="git status")
+        raise ModelctlError(f"cannot fast-forward to {commit[:12]}: {done.complaint}", hint="`git status`")
 
 
 def _git(repository: Repository, *arguments: str, timeout: float = _LOOK_SECONDS) -> str | None:

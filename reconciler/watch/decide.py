@@ -143,15 +143,20 @@ class Forward:
     commit: str
 
 
-def follow_remote(checkout: Checkout, fetched: Fetched, branch: str) -> Forward | Blocked | None:
+def follow_remote(checkout: Checkout, fetched: Fetched, remote: str, branch: str) -> Forward | Blocked | None:
     """What a fetch leads to; None when there is nothing new. Only a fast-forward is ever followed."""
+    there = f"{remote}/{branch}"
     if checkout.branch != branch:
-        return Blocked("OtherBranch", f"{checkout.branch} is checked out, and {branch} is to be followed")
+        return Blocked(
+            "OtherBranch",
+            f"{checkout.branch} is checked out, and {there} is to be followed: `git switch {branch}`",
+        )
     if fetched.rewritten or (fetched.ahead and fetched.behind):
-        what = "was rewritten" if fetched.rewritten else "and the checked-out one went different ways"
+        what = "was rewritten" if fetched.rewritten else "and the checked-out branch went different ways"
         return Blocked(
             "RemoteMoved",
-            f"the remote branch {branch} {what} (now {fetched.commit[:12]}): `git log HEAD...@{{upstream}}`",
+            f"{there} {what} (now {fetched.commit[:12]}): `git log --left-right HEAD...{there}` shows them,"
+            f" `git rebase {there}` or `git reset --keep {there}` goes on",
         )
     if not fetched.behind:
         return None

@@ -57,9 +57,14 @@ class RemoteFollower:
     def _take(self, done: Future[Fetched], now: float) -> bool:
         self._under_way, self._due = None, now + self._what.every
         try:
-            return self._follow(done.result())
+            fetched = done.result()
         except ModelctlError as error:
-            self.blocked = Blocked("RemoteUnreachable", f"{error.what}; what is checked out goes on")
+            self.blocked = _blocked("RemoteUnreachable", error)
+            return False
+        try:
+            return self._follow(fetched)
+        except ModelctlError as error:
+            self.blocked = _blocked("CannotForward", error)
             return False
 
     def _follow(self, fetched: Fetched) -> bool:
@@ -70,6 +75,7 @@ class RemoteFollower:
         answer = follow_remote(
             checkout,
             Fetched(fetched.commit, fetched.ahead, fetched.behind, self._rewritten),
+            self._what.remote,
             self._what.branch,
         )
         self.blocked = answer if isinstance(answer, Blocked) else None
@@ -77,3 +83,8 @@ class RemoteFollower:
             git_watch.fast_forward(self._repository, answer.commit)
             return True
         return False
+
+
+def _blocked(reason: str, error: ModelctlError) -> Blocked:
+    hint = f" ({error.hint})" if error.hint else ""
+    return Blocked(reason, f"{error.what}; what is checked out goes on{hint}")

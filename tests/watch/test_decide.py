@@ -147,7 +147,7 @@ def fetched(ahead: int, behind: int, *, rewritten: bool = False) -> Fetched:
 def test_only_a_fast_forward_of_the_same_clean_branch_is_followed(
     checkout: Checkout, found: Fetched, expected: object
 ) -> None:
-    answer = follow_remote(checkout, found, "main")
+    answer = follow_remote(checkout, found, "origin", "main")
     assert (answer.reason if hasattr(answer, "reason") else answer) == expected
 
 

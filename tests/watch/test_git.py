@@ -7,6 +7,7 @@ import pytest
 
 from reconciler.core.errors import ModelctlError
 from reconciler.host import git_watch
+from reconciler.watch.remote import RemoteBranch, RemoteFollower
 
 WHO = ("-c", "user.name=test", "-c", "user.email=test@localhost", "-c", "commit.gpgsign=false")
 
@@ -117,6 +118,60 @@ def test_a_force_push_is_seen_and_never_merged(
         git_watch.fast_forward(repository, found.commit)
 
 
-def test_a_remote_that_is_gone_is_an_error_with_a_hint(repository: git_watch.Repository) -> None:
-    with pytest.raises(ModelctlError, match="cannot be fetched"):
+def test_a_remote_that_is_gone_is_an_error_in_gits_words_with_a_hint(
+    repository: git_watch.Repository,
+) -> None:
+    with pytest.raises(ModelctlError, match=r"origin/main cannot be fetched: .*repository") as failure:
         git_watch.fetch(repository, "origin", "main")
+    assert failure.value.hint == "try it: `git fetch origin main`"
+
+
+def test_a_folder_behind_a_link_is_where_it_really_is(
+    repository: git_watch.Repository, tmp_path: Path
+) -> None:
+    link = tmp_path / "elsewhere" / "deep" / "spec"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(repository.folder)
+    found = git_watch.find_repository(link)
+    assert found is not None
+    assert found.common_folder == repository.common_folder
+    assert git_watch.folders_to_watch(found, "main") == git_watch.folders_to_watch(repository, "main")
+
+
+def follow(repository: git_watch.Repository) -> RemoteFollower:
+    follower = RemoteFollower(repository, RemoteBranch("origin", "main", 60.0))
+    follower.once()
+    follower.close()
+    return follower
+
+
+def test_a_file_in_the_way_of_new_commits_is_named(
+    repository: git_watch.Repository, remote: git_watch.Repository
+) -> None:
+    (remote.folder / "notes.txt").write_text("theirs")
+    git(remote.folder, "add", "--all")
+    commit(remote, "notes")
+    git(remote.folder, "push", "--quiet")
+    # Beside the spec, so that the spec itself is clean.
+    (repository.folder.parent / "notes.txt").write_text("mine")
+    blocked = follow(repository).blocked
+    assert blocked is not None
+    assert blocked.reason == "CannotForward"
+    assert "notes.txt" in blocked.message
+    (repository.folder.parent / "notes.txt").unlink()
+    assert follow(repository).blocked is None
+
+
+def test_a_branch_that_moved_is_told_with_what_goes_on(
+    repository: git_watch.Repository, remote: git_watch.Repository
+) -> None:
+    commit(remote, "theirs")
+    git(remote.folder, "push", "--quiet")
+    commit(repository, "ours")
+    blocked = follow(repository).blocked
+    assert blocked is not None
+    assert blocked.reason == "RemoteMoved"
+    for command in ("log --left-right HEAD...origin/main", "rebase origin/main"):
+        assert f"`git {command}`" in blocked.message
+        git(repository.folder, *command.split())
+    assert follow(repository).blocked is None
