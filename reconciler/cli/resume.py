@@ -1,5 +1,6 @@
 """`modelctl resume`: the watcher takes models up again, and what a person stopped is started."""
 
+import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,7 +9,7 @@ import click
 
 from reconciler.cli.context import Context, declare
 from reconciler.core.errors import ExitCode
-from reconciler.core.suspension import EVERYTHING
+from reconciler.core.suspension import EVERYTHING, in_force
 from reconciler.core.types import ModelId
 
 if TYPE_CHECKING:
@@ -41,13 +42,18 @@ def command(context: Context, *, models: tuple[str, ...], everything: bool) -> E
         records.forget_attempts(None if everything else map(ModelId, asked))
         read = _take_as_read(context, site, state, asked)
         held = _held(site, state, asked)
+        still = in_force(records.suspensions(), time.time()).get(EVERYTHING)
     for resource in ended:
         context.output.note(f"{'everything' if resource == EVERYTHING else resource} is resumed")
     for model in read:
         context.output.note(f"the change of {model} that did not hold is taken as read")
+    if still is not None:
+        context.output.note(
+            f"everything is still suspended: {still.reason}; `modelctl resume --all` ends that"
+        )
     if held:
         return _start(context, folder, held)
-    if not ended and not read:
+    if not ended and not read and still is None:
         context.output.note("nothing was suspended or held")
     context.output.document({"resumed": ended, "started": []}, lambda: "")
     return ExitCode.OK

@@ -29,6 +29,10 @@ def command(
     from reconciler.host.records import Records  # noqa: PLC0415
     from reconciler.reconcile import session  # noqa: PLC0415
 
+    if not reason.strip() or not reason.isprintable():
+        raise UsageError(
+            "--reason takes one line of words", hint="say why, for whoever reads `modelctl status`"
+        )
     now = time.time()
     end = None if until is None else _end(until, now)
     folder = Path(context.spec)
