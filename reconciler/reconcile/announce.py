@@ -1,7 +1,8 @@
 """Writes down what an apply did for those who want to hear of it, and what failed for those who try again."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from reconciler.core.attempts import Attempt, failed
 from reconciler.core.events import EventType
@@ -31,6 +32,7 @@ class Announcer(Listener):
     """Events, attempts and revisions of one apply."""
 
     def __init__(self, state: State, plan: Plan) -> None:
+        self._state = state
         self._records = Records(state)
         self._plan = plan
         self._revision = plan.revision.commit
@@ -46,6 +48,8 @@ class Announcer(Listener):
 
     def ended(self, result: Result) -> None:
         operation = result.operation
+        if operation.verb is Verb.RESTORE and result.outcome is not Outcome.SKIPPED:
+            self._name_what_failed(operation)
         if result.outcome is Outcome.FAILED:
             self._failed(operation, str(result.error))
         elif result.outcome is Outcome.DONE:
@@ -77,6 +81,26 @@ class Announcer(Listener):
         if (operation.kind, operation.verb) in _DONE:
             kind, message = _DONE[operation.kind, operation.verb]
             self._records.write(kind, operation.resource, message, self._revision)
+
+    def _name_what_failed(self, restore: Operation) -> None:
+        """What stays with the unit tells of a version, or of settings, that it does not have any more."""
+        back = restore.payload.previous if isinstance(restore.payload, UnitReturn) else restore.payload
+        if not isinstance(back, UnitChange):
+            return
+        kept, unit = back.unit.version, self._state.units().get(back.unit.name)
+        if unit is None or unit.failure is None:
+            return
+        tried = next(
+            (change.unit.version for change in self._changes() if change.unit.model == unit.model), kept
+        )
+        what = str(tried) if tried != kept else f"what {self._plan.revision} changed"
+        self._state.put_unit(replace(unit, failure=f"{what} did not hold, {kept} is kept: {unit.failure}"))
+
+    def _changes(self) -> Iterator[UnitChange]:
+        """What was to be proven."""
+        for step in self._plan.operations:
+            if step.verb is Verb.CHECK and isinstance(step.payload, UnitChange):
+                yield step.payload
 
     def _failed(self, operation: Operation, message: str) -> None:
         model = model_of(operation)

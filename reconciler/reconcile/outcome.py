@@ -1,6 +1,5 @@
 """What is on record once a change of version held or did not, beside what the apply itself wrote down."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from reconciler.core.attempts import Attempt
 from reconciler.core.errors import ModelctlError
 from reconciler.core.plan import Revision
-from reconciler.core.types import ModelId, UnitName
+from reconciler.core.types import ModelId
 from reconciler.host.records import Records
 from reconciler.host.state import State
 from reconciler.kinds.placement.apply import handlers as place_handlers
@@ -27,16 +26,12 @@ class Before:
     generation: int
     attempted: dict[str, Any]
     attempt: Attempt | None
-    failures: Mapping[UnitName, str | None]
 
 
 def before(state: State, model: ModelId) -> Before:
     """To be asked under the lock, and kept for what comes after the change."""
     records, latest = Records(state), state.generation()
-    failures = {name: unit.failure for name, unit in state.units().items() if unit.model == model}
-    return Before(
-        latest.number if latest else 0, records.note(ATTEMPTED), records.attempts().get(model), failures
-    )
+    return Before(latest.number if latest else 0, records.note(ATTEMPTED), records.attempts().get(model))
 
 
 def committed(commit: str, change: Change, was: Before, *, folder: Path, site: Site, state: State) -> None:
@@ -71,10 +66,6 @@ def taken_back(change: Change, was: Before, *, source: Source, site: Site, state
     else:
         records.put_attempt(was.attempt)
     units = [unit for unit in state.units().values() if unit.model == change.model]
-    for unit in units:
-        if unit.failure is not None and unit.failure != was.failures.get(unit.name):
-            told = f"{change.after} did not hold, {change.before} is kept: {unit.failure}"
-            state.put_unit(replace(unit, failure=told))
     _place_again(source, site, state, change.model)
     return any(unit.version == change.before and unit.answered for unit in units)
 

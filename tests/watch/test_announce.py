@@ -1,6 +1,7 @@
 """What an apply leaves behind: events, revisions, and what failed."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,11 +29,11 @@ def state(tmp_path: Path) -> Iterator[State]:
         yield opened
 
 
-def step(verb: Verb, when: When = When.SUCCESS) -> Operation:
-    unit = OwnedUnit(
+def unit(version: str) -> OwnedUnit:
+    return OwnedUnit(
         UnitName("llama@a-max"),
         A,
-        VersionId("v"),
+        VersionId(version),
         ProfileName("max"),
         "http://127.0.0.1:1",
         "h",
@@ -41,8 +42,15 @@ def step(verb: Verb, when: When = When.SUCCESS) -> Operation:
         None,
         1,
     )
-    payload = UnitChange(unit, None, embedding=False, ready_seconds=1.0, memory_limit=None)
-    return Operation(verb, "unit", unit.name, "why", when=when, payload=payload)
+
+
+def change(wanted: OwnedUnit) -> UnitChange:
+    return UnitChange(wanted, None, embedding=False, ready_seconds=1.0, memory_limit=None)
+
+
+def step(verb: Verb, when: When = When.SUCCESS) -> Operation:
+    payload = change(unit("v"))
+    return Operation(verb, "unit", payload.unit.name, "why", when=when, payload=payload)
 
 
 def run(state: State, *results: Result, dirty: bool = False) -> Records:
@@ -74,6 +82,21 @@ def test_a_change_that_was_taken_back_is_not_to_be_tried_again(state: State) -> 
     assert (attempt.revision, attempt.message) == (COMMIT, "no token")
     assert records.note(ATTEMPTED)["revision"] == COMMIT
     assert records.note(APPLIED) == {}
+
+
+def test_what_stays_with_the_unit_says_what_was_tried(state: State) -> None:
+    kept = replace(unit("v1"), failure="no token")
+    for tried, what in (("v2", "v2"), ("v1", f"what {COMMIT[:12]} changed")):
+        state.put_unit(kept)
+        check = replace(step(Verb.CHECK), payload=change(unit(tried)))
+        restore = replace(step(Verb.RESTORE, When.FAILURE), payload=change(unit("v1")))
+        run(
+            state,
+            Result(check, Outcome.FAILED, 1.0, UnhealthyError("no token")),
+            Result(restore, Outcome.DONE, 1.0),
+        )
+        [left] = state.units().values()
+        assert left.failure == f"{what} did not hold, v1 is kept: no token"
 
 
 def test_a_failure_without_a_way_back_is_tried_again_later_and_a_success_forgets_it(state: State) -> None:
