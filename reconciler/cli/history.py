@@ -9,6 +9,7 @@ import click
 
 from reconciler.cli.context import Context, declare
 from reconciler.cli.output import table
+from reconciler.core.attempts import headline
 from reconciler.core.errors import SpecError, UsageError
 from reconciler.core.plan import Revision
 from reconciler.core.suggest import did_you_mean
@@ -76,4 +77,4 @@ def _words(change: "VersionChange") -> str:
         told = f"{change.model}: {change.before} (gone)"
     else:
         told = f"{change.model}: {change.before} → {change.after}"
-    return told if change.failure is None else f"{told}, after a failure: {change.failure.splitlines()[0]}"
+    return told if change.failure is None else f"{told}, after a failure: {headline(change.failure)}"

@@ -35,6 +35,11 @@ class Attempt:
         return asdict(self)
 
 
+def headline(message: str) -> str:
+    """A failure in one line: without the log that stands below it."""
+    return message.partition("\n")[0].removesuffix("; its log ends:")
+
+
 def failed(before: Attempt | None, model: ModelId, revision: str | None, now: float, message: str) -> Attempt:
     """One more failure: wait twice as long as the last time, from ten seconds up to half an hour."""
     failures = 1 + (before.failures if before is not None and before.revision == revision else 0)

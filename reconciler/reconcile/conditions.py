@@ -1,10 +1,10 @@
 """What holds now of each resource, in one sentence each; what `status` shows beside its table."""
 
-import os
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from reconciler.core.attempts import headline
 from reconciler.core.conditions import READY, RECONCILING, STALLED, SUSPENDED, Condition
 from reconciler.core.errors import ModelctlError, SpecError, SpecErrors
 from reconciler.core.inventory import OwnedUnit
@@ -12,6 +12,7 @@ from reconciler.core.plan import Plan
 from reconciler.core.sizes import format_seconds
 from reconciler.core.suspension import EVERYTHING, in_force
 from reconciler.core.units import UnitState, UnitStatus
+from reconciler.host.processes import birth
 from reconciler.host.records import Records
 from reconciler.host.state import State
 from reconciler.kinds.route.types import RouteWorld
@@ -26,6 +27,11 @@ _NOT_READY = {
     UnitState.STOPPED: (STALLED, "Stopped", "it is not running"),
     UnitState.FAILED: (STALLED, "GaveUp", "its supervisor starts it no more"),
     UnitState.ABSENT: (STALLED, "Absent", "its supervisor does not know it"),
+}
+_MENDED_BY = {
+    UnitState.STOPPED: "`modelctl apply` starts it",
+    UnitState.FAILED: "`modelctl logs {model}` tells why, `modelctl apply` starts it",
+    UnitState.ABSENT: "`modelctl apply` brings it back",
 }
 
 
@@ -67,6 +73,8 @@ def of_unit(
     else:
         kind, reason, message = _NOT_READY[status.state]
         message = f"{message}: {status.detail}" if status.detail else message
+        if status.state in _MENDED_BY:
+            message += f"; {_MENDED_BY[status.state].format(model=unit.model)}"
     found = [Condition(unit.name, kind, reason, message, revision, status.since)]
     if unit.retired_at is not None:
         message = "it is not wanted any more, and stops when it has been idle for a while"
@@ -103,7 +111,15 @@ def of_plan(plan: Plan | None) -> list[Condition]:
         return []
     message = "the spec has it no more; `modelctl apply --prune` removes it"
     return [
-        *(Condition(refusal.resource, STALLED, "Refused", refusal.reason) for refusal in plan.refused),
+        *(
+            Condition(
+                refusal.resource,
+                STALLED,
+                "Refused",
+                refusal.reason + (f" ({refusal.hint})" if refusal.hint else ""),
+            )
+            for refusal in plan.refused
+        ),
         *(Condition(name, SUSPENDED, "NotInSpec", message) for name in plan.kept),
     ]
 
@@ -122,14 +138,16 @@ def of_records(records: Records) -> list[Condition]:
         for one in in_force(records.suspensions(), now).values()
     ]
     for attempt in records.attempts().values():
-        first = attempt.message.splitlines()[0] if attempt.message else "it failed"
+        why = headline(attempt.message) or "it failed"
         if attempt.retry_at is None:
-            reason, what = "NotRetried", "not tried again before there is a new commit"
+            reason = "NotRetried"
+            what = f"not tried again before there is a new commit or `modelctl resume {attempt.model}`"
         else:
-            wait = format_seconds(max(0.0, attempt.retry_at - now))
-            reason, what = "BackingOff", f"failed {attempt.failures} times, the watcher tries again in {wait}"
+            reason, wait = "BackingOff", format_seconds(max(0.0, attempt.retry_at - now))
+            times = "once" if attempt.failures == 1 else f"{attempt.failures} times"
+            what = f"failed {times}, the watcher tries again in {wait}"
         found.append(
-            Condition(attempt.model, STALLED, reason, f"{what}: {first}", attempt.revision, attempt.at)
+            Condition(attempt.model, STALLED, reason, f"{what}: {why}", attempt.revision, attempt.at)
         )
     return [*found, *_of_watcher(records.note(WATCHER))]
 
@@ -137,7 +155,7 @@ def of_records(records: Records) -> list[Condition]:
 def _of_watcher(note: Mapping[str, Any]) -> Iterable[Condition]:
     if not note:
         return
-    if not is_alive(int(note["pid"])):
+    if not is_running(note):
         message = f"the watcher (pid {note['pid']}) is gone without having ended: `modelctl watch` starts one"
         yield Condition("watch", STALLED, "WatcherGone", message)
         return
@@ -148,12 +166,7 @@ def _of_watcher(note: Mapping[str, Any]) -> Iterable[Condition]:
         yield Condition("spec", SUSPENDED, "NotCommitted", message, note["revision"])
 
 
-def is_alive(pid: int) -> bool:
-    """Whether there is such a process, whoever's it is."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def is_running(note: Mapping[str, Any]) -> bool:
+    """Whether the watcher that wrote `note` runs, and not another process that got its number since."""
+    born = birth(int(note["pid"]))
+    return born is not None and note.get("birth", born) == born

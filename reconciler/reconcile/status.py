@@ -132,9 +132,9 @@ def look(
 
 
 def _watcher(note: dict[str, Any]) -> dict[str, Any] | None:
-    if not note or not conditions.is_alive(int(note["pid"])):
+    if not note or not conditions.is_running(note):
         return None
-    return {key: value for key, value in note.items() if key != "conditions"}
+    return {key: value for key, value in note.items() if key not in {"conditions", "birth"}}
 
 
 def is_held(unit: OwnedUnit, status: UnitStatus, *, supervised: bool) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from reconciler.core.conditions import STALLED, Condition
+from reconciler.host.processes import birth
 from reconciler.host.records import Records
 from reconciler.reconcile.conditions import WATCHER
 from reconciler.watch.decide import Blocked
@@ -59,6 +60,7 @@ class WatcherRecord:
             )
         return {
             "pid": os.getpid(),
+            "birth": birth(os.getpid()),
             "since": self._began,
             **{name: value for name, value in asdict(following).items() if name != "blocked"},
             "conditions": [condition.document() for condition in found],
