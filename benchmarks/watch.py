@@ -1,4 +1,4 @@
-"""The watcher: from `git commit` to the first operation, what idling costs, how fast a killed server is back.
+"""The watcher: from `git commit` to the first operation, and what idling costs.
 
     python benchmarks/watch.py [--models 100] [--commits 15] [--idle 40]
 
@@ -7,7 +7,6 @@ Everything runs below a temporary folder, on the embedded supervisord and engine
 
 import argparse
 import os
-import signal
 import sqlite3
 import statistics
 import subprocess
@@ -29,7 +28,6 @@ from tests.support.workspace import MODELCTL, Workspace
 COMMIT_GOAL = 0.150
 CPU_GOAL = 0.005
 MEMORY_GOAL = 60
-RECOVERY_GOAL = 1.0
 
 
 @contextmanager
@@ -115,56 +113,6 @@ def idle(process: psutil.Process, seconds: float) -> tuple[float, float]:
     return share, process.memory_info().rss / 1e6
 
 
-def recovery(made: Workspace, runs: int) -> list[float]:
-    """Seconds from SIGKILL of a server until it answers again."""
-    found = []
-    port = made.models[0].port
-    for _ in range(runs):
-        # Started on purpose, its earlier crashes are forgiven: each of these is a first one.
-        supervisorctl(made, "restart")
-        wait(lambda: healthy(port), 60, "the engine")
-        pid = made.runtimes()[made.models[0].id]["pid"]
-        begin = time.monotonic()
-        os.kill(pid, signal.SIGKILL)
-        wait(lambda: not healthy(port), 10, "the end")
-        wait(lambda: healthy(port), 60, "the return")
-        found.append(time.monotonic() - begin)
-    return found
-
-
-def engine_start(made: Workspace, runs: int) -> list[float]:
-    """Seconds that the engine needs by itself, started by hand with the same arguments."""
-    argv = made.json("show", made.models[0].id)["runtimes"][0]["argv"]
-    port = made.models[0].port
-    made.ok("suspend", "--all", "--reason", "measuring")
-    pid = made.runtimes()[made.models[0].id]["pid"]
-    supervisorctl(made, "stop")
-    wait(lambda: not psutil.pid_exists(pid), 20, "the stop")
-    found = []
-    for _ in range(runs):
-        begin = time.monotonic()
-        process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait(lambda: healthy(port), 60, "the engine")
-        found.append(time.monotonic() - begin)
-        process.terminate()
-        process.wait()
-    return found
-
-
-def supervisorctl(made: Workspace, verb: str) -> None:
-    """As a person would, for the first model."""
-    control = ("-m", "supervisor.supervisorctl", "-c", f"{made.store}/state/supervisord/supervisord.conf")
-    unit = f"llama@{made.models[0].id}-cpu_only"
-    subprocess.run((sys.executable, *control, verb, unit), check=True, capture_output=True)
-
-
-def healthy(port: int) -> bool:
-    from reconciler.core.endpoint import TcpEndpoint  # noqa: PLC0415 - after the path was set
-    from reconciler.host.health import Health, look  # noqa: PLC0415
-
-    return look(TcpEndpoint("127.0.0.1", port), timeout=0.5) is Health.READY
-
-
 def line(name: str, value: str, goal: str, *, good: bool) -> None:
     print(f"  {name:<52} {value:>12}  goal {goal:<12} {'✓' if good else '✗'}")
 
@@ -185,14 +133,6 @@ def main() -> None:
             f"{middle * 1000:.0f} ms",
             "150 ms",
             good=middle <= COMMIT_GOAL,
-        )
-        back = statistics.median(recovery(made, 3))
-        own = statistics.median(engine_start(made, 3))
-        line(
-            f"SIGKILL → ready, over the engine's own {own:.2f} s",
-            f"{back - own:.2f} s",
-            "1 s",
-            good=back - own <= RECOVERY_GOAL,
         )
     with workspace(options.models) as made, watcher(made) as process:
         wait(lambda: applied(made) == 1, 900, "the first apply")
