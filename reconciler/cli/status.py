@@ -24,6 +24,7 @@ def command(context: Context) -> ExitCode:
     Exit code 4 when something is not as it should be.
     """
     from reconciler.reconcile import session, status  # noqa: PLC0415
+    from reconciler.reconcile.moved import supervisor_before, under  # noqa: PLC0415
     from reconciler.reconcile.plan import Request  # noqa: PLC0415
 
     folder = Path(context.spec)
@@ -36,13 +37,15 @@ def command(context: Context) -> ExitCode:
         # A spec that cannot be read hides nothing: what was applied is still there to be looked at.
         fault = error
         site = session.open_folder(folder)
+    before = supervisor_before(site)
     with site.state() as state:
         if fault is None:
             try:
                 plan = session.plan(source, site, state, Request())
             except ModelctlError as error:
                 fault = error
-        found = status.look(site, state, plan, fault, ())
+        # What runs is shown where it runs, also when the spec names another supervisor by now.
+        found = status.look(under(site, before) if before else site, state, plan, fault, ())
     context.output.document(found.document(), lambda: _render(found))
     return ExitCode.OK if found.healthy and found.in_sync else ExitCode.UNHEALTHY
 

@@ -15,6 +15,7 @@ from reconciler.host.spec_files import read_spec_folder
 from reconciler.host.state import State
 from reconciler.reconcile.artifacts import plan_site_artifacts
 from reconciler.reconcile.desired import Facts, compile_spec
+from reconciler.reconcile.moved import require_same_supervisor
 from reconciler.reconcile.observe import observe
 from reconciler.reconcile.placement import place
 from reconciler.reconcile.plan import Request, make_plan
@@ -134,7 +135,11 @@ def _committed_settings(folder: Path) -> Settings | None:
 
 
 def plan(source: Source, site: Site, state: State, request: Request) -> Plan:
-    """Look at the machine and decide; changes nothing."""
+    """Look at the machine and decide; changes nothing.
+
+    SupervisorError where the units run under another supervisor than the one that the spec names.
+    """
+    require_same_supervisor(site)
     desired = compile_spec(source.spec, source.revision, facts(source.spec, site, state))
     artifacts = plan_site_artifacts(site, desired, request)
     return make_plan(desired, artifacts, observe(site, state, desired), request)

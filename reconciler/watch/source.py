@@ -60,6 +60,9 @@ class CurrentSource:
         if site.places != self.site.places:
             self._refuse(sighted, Blocked("StoreMoved", "settings.store is another: start the watcher anew"))
             return
+        if site.supervisor_kind is not self.site.supervisor_kind and self.source is not None:
+            self._refuse(sighted, _moved(self.site, site))
+            return
         self._refused, self.fault = None, None
         self.source, self.site, self.identity = source, site, sighted
         if self._records.note(_FOLLOWED).get("identity") != sighted:
@@ -94,6 +97,14 @@ def site_of(follower: Follower, folder: Path) -> Site:
         except ModelctlError:
             pass  # the watcher says so by itself, once it runs
     return open_folder(folder)
+
+
+def _moved(site: Site, now: Site) -> Blocked:
+    return Blocked(
+        "SupervisorMoved",
+        f"settings.supervisor is {now.supervisor_kind}, and what is watched runs under"
+        f" {site.supervisor_kind}: `modelctl plan` says how to move; then start the watcher anew",
+    )
 
 
 def words_of(error: ModelctlError) -> str:
