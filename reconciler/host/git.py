@@ -78,7 +78,7 @@ def require_committable(folder: Path, files: Sequence[Path]) -> None:
             f"{folder} is at a detached HEAD: a commit there would be on no branch",
             hint=f"`git -C {folder} switch BRANCH`, or leave out --commit",
         )
-    names = [str(file.absolute()) for file in files]
+    names = [str(file.resolve()) for file in files]
     for file in names:
         if run((*git, "ls-files", "--error-unmatch", "--", file), timeout=_TIMEOUT_SECONDS).returncode != 0:
             raise Refused(
@@ -104,7 +104,7 @@ def commit(folder: Path, files: Sequence[Path], message: str) -> str:
     Returns the commit's id. ModelctlError when Git or a hook says no; the files stay as they are.
     """
     git = ("git", "-C", str(folder))
-    names = [str(file.absolute()) for file in files]
+    names = [str(file.resolve()) for file in files]
     done = run((*git, "commit", "--quiet", "--message", message, "--", *names), timeout=_COMMIT_SECONDS)
     if done.returncode != 0:
         raise ModelctlError(

@@ -166,3 +166,14 @@ def test_history_of_a_machine_where_nothing_was_applied(workspace: Workspace) ->
     mistyped = workspace.run("history", "aa")
     assert mistyped.returncode == 2
     assert "did you mean `a`" in mistyped.stderr
+
+
+def test_a_spec_folder_behind_a_link_is_committed_where_it_really_is(workspace: Workspace) -> None:
+    link = workspace.root / "files" / "linked"
+    link.symlink_to(workspace.spec)
+    said = workspace.run("pin", "a", "--commit", "--spec", str(link))
+    assert said.returncode == 0, said.stderr
+    assert workspace.git("log", "-1", "--format=%s", "--name-only").split("\n\n") == [
+        "Pin a to v1",
+        "spec/models.yaml",
+    ]
