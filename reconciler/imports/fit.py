@@ -63,6 +63,8 @@ class _Fit:
     remarks: list[Remark] = field(default_factory=list)
     left_out: list[Remark] = field(default_factory=list)
     versions: list[NewVersion] = field(default_factory=list)
+    taken_over: set[str] = field(default_factory=set)
+    """Names of models that get into the spec."""
 
     def result(self) -> Fitted:
         ports = dict(_ports(self.spec))
@@ -80,14 +82,17 @@ class _Fit:
             names.add(model.id.lower())
             bases[model.id] = model.id
             models.append(self._model(model, ports))
+            self.taken_over.add(model.name)
         personas = [
             entry for persona in self.found.personas if (entry := self._persona(persona, bases, names))
         ]
+        told = {model.name for model in self.found.models} - self.taken_over
         return Fitted(
             tuple(models),
             tuple(personas),
             tuple(self.versions),
-            (*self.found.remarks, *self.remarks),
+            # Of what is left out there is nothing more to know than why.
+            tuple(one for one in (*self.found.remarks, *self.remarks) if one.subject not in told),
             (*self.found.left_out, *self.left_out),
         )
 
@@ -107,6 +112,7 @@ class _Fit:
         taken = {version.version_id.lower() for version in same.versions}
         version_id = next(v for v in _version_ids(model.version_id) if v.lower() not in taken)
         self.versions.append(NewVersion(same.id, _version(model, version_id)))
+        self.taken_over.add(model.name)
         return True
 
     def _model(self, model: FoundModel, ports: dict[int, str]) -> Mapping[str, Any]:

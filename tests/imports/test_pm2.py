@@ -124,6 +124,7 @@ def test_importing_again_adds_nothing() -> None:
     again = fit(found, spec, "cpu_only")
     assert not again.document()
     assert len(again.left_out) == len(NAMES)
+    assert not [one for one in again.remarks if one.subject in {model.name for model in found.models}]
 
 
 def test_limits_of_restarts_variables_and_logs_are_named() -> None:
