@@ -148,7 +148,10 @@ def _unit(context: Context, folder: Path, arguments: list[str], *, remove: bool,
     from reconciler.reconcile import session  # noqa: PLC0415
     from reconciler.watch.install import install, uninstall  # noqa: PLC0415
 
-    site = session.open_source(session.read_source(folder))
-    told = uninstall(site, system=system) if remove else install(site, folder, arguments, system=system)
+    if remove:  # also while the spec does not load
+        told = uninstall(session.open_folder(folder), system=system)
+    else:
+        site = session.open_source(session.read_source(folder))
+        told = install(site, folder, arguments, system=system)
     context.output.document({"unit": told.name, "file": told.path, "done": told.done}, lambda: told.done)
     return ExitCode.OK

@@ -52,7 +52,10 @@ def test_it_installs_itself_survives_a_kill_follows_and_goes_again(stage: Stage)
     served = workspace.runtimes()["a"]["pid"]
     assert served != changed
 
+    # It goes also while the spec does not load.
+    (workspace.spec / "models.yaml").write_text("models: [")
     workspace.json("watch", "--uninstall", codes=(0,))
+    workspace.git("restore", ".")
     assert not stage.unit_file(UNIT).exists()
     assert _watcher(workspace) is None
     assert workspace.runtimes()["a"]["pid"] == served
