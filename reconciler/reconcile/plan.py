@@ -24,7 +24,8 @@ from reconciler.kinds.unit.render import render
 from reconciler.kinds.unit.types import DesiredUnit
 from reconciler.reconcile.ports import port_moves, stuck
 from reconciler.reconcile.prune import Left, guard, surplus
-from reconciler.reconcile.rollout import Rollout, Scene, plan_rollout
+from reconciler.reconcile.rollout import Rollout, plan_rollout
+from reconciler.reconcile.scene import Scene
 from reconciler.reconcile.way_back import watch_room
 from reconciler.reconcile.world import World
 from reconciler.spec.model import Spec

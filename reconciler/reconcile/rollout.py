@@ -4,40 +4,16 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-from reconciler.core.endpoint import TcpEndpoint, parse_endpoint
+from reconciler.core.endpoint import parse_endpoint
 from reconciler.core.inventory import OwnedUnit
 from reconciler.core.operations import Operation, Verb, When, ids_of, known, operation_id
-from reconciler.core.routes import BackendUse, Route
-from reconciler.core.types import Bytes, ModelId, UnitName
-from reconciler.gpu.transition import RuntimeUse, Transition, transition
+from reconciler.core.routes import Route
+from reconciler.core.types import ModelId, UnitName
 from reconciler.kinds.route.plan import plan_hold, plan_return, plan_route, plan_unroute, route_id
-from reconciler.kinds.unit.plan import ALIVE, UnitPlan
 from reconciler.kinds.unit.plan import KIND as UNIT
-from reconciler.kinds.unit.removal import Removal, plan_marks, plan_stop, runs, stop_id
+from reconciler.kinds.unit.removal import Removal, plan_marks, plan_stop, stop_id
 from reconciler.kinds.unit.types import DesiredUnit, Handover
-from reconciler.reconcile.prune import Left
-from reconciler.reconcile.world import World
-
-_IDLE = BackendUse(0, 0.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """What a rollout is decided from."""
-
-    wanted: Sequence[DesiredUnit]
-    left: Sequence[Left]
-    units: UnitPlan
-    """What the wanted units need by themselves."""
-    world: World
-    routes: Mapping[UnitName, Route]
-    """Of the wanted units that are behind the gateway, and may be."""
-    room: Mapping[str, Bytes]
-    drain_seconds: float
-    launched: tuple[str, ...] = ()
-    """Operations after which the gateway can be told something."""
-    ports: Mapping[UnitName, UnitName] = field(default_factory=dict)
-    """Who is to start on a port → whose it is now."""
+from reconciler.reconcile.scene import Scene
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +47,7 @@ class _Rollout:
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
-        self._by_model = {unit.model: unit for unit in scene.wanted}
         self._left = {left.unit.name: left for left in scene.left}
-        self._ids = ids_of(scene.units.operations)
-        self._moves = self._transition()
-        self._previous = self._choose_previous()
 
     def plan(self) -> Rollout:
         freed = self._give_ports_free()
@@ -84,7 +56,7 @@ class _Rollout:
         handovers = self._handovers(before)
         after = self._after(handovers, before)
         removals, drains = self._ends(before, after)
-        served = set(self._by_model)
+        served = set(self._scene.by_model)
         return Rollout(
             handovers=handovers,
             before=tuple(before),
@@ -100,57 +72,11 @@ class _Rollout:
                 and route_id(Verb.REMOVE, model) not in {operation.id for operation in before}
             ),
             successors={
-                left.unit.name: self._by_model[left.unit.model].name
+                left.unit.name: self._scene.by_model[left.unit.model].name
                 for left in self._scene.left
-                if left.unit.model in self._by_model
+                if left.unit.model in self._scene.by_model
             },
         )
-
-    def _transition(self) -> Transition:
-        scene = self._scene
-        left = [one for one in scene.left if self._runs(one.unit) and not self._is_all_there_is(one.unit)]
-        return transition(
-            [self._wanted_use(unit) for unit in scene.wanted],
-            [self._left_use(one) for one in left],
-            scene.room,
-        )
-
-    def _is_all_there_is(self, unit: OwnedUnit) -> bool:
-        """Its model is wanted, and nothing is about to serve it instead: it is left alone."""
-        successor = self._by_model.get(unit.model)
-        return successor is not None and not self._will_serve(successor)
-
-    def _wanted_use(self, unit: DesiredUnit) -> RuntimeUse:
-        alive = self._scene.world.units.observed[unit.name].status.state in ALIVE
-        starts = self._starts(unit.name) and not alive
-        owned = self._scene.world.units.owned.get(unit.name)
-        ready = owned is not None and owned.answered and self._runs(owned) and not self._changes(unit.name)
-        return RuntimeUse(unit.name, unit.model, running=not starts, ready=ready, devices=unit.takes)
-
-    def _left_use(self, left: Left) -> RuntimeUse:
-        unit = left.unit
-        use = self._scene.world.uses.get(unit.name, _IDLE)
-        return RuntimeUse(
-            unit.name,
-            unit.model,
-            running=True,
-            ready=True,
-            requests=use.requests,
-            idle=use.idle_seconds if unit.retired_at is not None else 0.0,
-            linger=left.linger,
-            devices=self._scene.world.takes.get(unit.name),
-        )
-
-    def _choose_previous(self) -> dict[ModelId, OwnedUnit]:
-        """What a model falls back to: what requests go to now, else what runs, else the latest."""
-        found: dict[ModelId, OwnedUnit] = {}
-        for left in sorted(self._scene.left, key=lambda one: self._rank(one.unit)):
-            if left.unit.answered or self._scene.world.gateway.sends_to(left.unit):
-                found[left.unit.model] = left.unit
-        return found
-
-    def _rank(self, unit: OwnedUnit) -> tuple[bool, bool, int]:
-        return (self._scene.world.gateway.sends_to(unit), self._runs(unit), unit.generation)
 
     def _make_room(self, unrouted: Mapping[str, str]) -> list[Operation]:
         """Nothing is stopped before what replaces it is downloaded and its file is written.
@@ -159,14 +85,14 @@ class _Rollout:
         """
         needed_by: dict[UnitName, DesiredUnit] = {}
         for late in self._scene.wanted:
-            for name in self._moves.wait.get(late.name, ()):
+            for name in self._scene.moves.wait.get(late.name, ()):
                 needed_by.setdefault(name, late)
         operations: list[Operation] = []
         for name, late in needed_by.items():
             left = self._left[name]
             unit = left.unit
-            successor = self._by_model.get(unit.model)
-            prepared = (*self._prepared(late), *(self._prepared(successor) if successor else ()))
+            successor = self._scene.by_model.get(unit.model)
+            prepared = (*self._scene.prepared(late), *(self._scene.prepared(successor) if successor else ()))
             waits = tuple(dict.fromkeys(prepared))
             if unit.model in unrouted:
                 waits = (*waits, unrouted[unit.model])
@@ -187,7 +113,7 @@ class _Rollout:
             if owner is None or operation_id(UNIT, Verb.STOP, owner) in stopped:
                 continue
             own = [unit for unit in self._scene.wanted if unit.name == owner]
-            waits = dict.fromkeys(step for unit in (late, *own) for step in self._prepared(unit))
+            waits = dict.fromkeys(step for unit in (late, *own) for step in self._scene.prepared(unit))
             unit = self._scene.world.units.owned[owner]
             cause = f"{late.name} gets its port"
             stop = Removal(unit, cause, tuple(waits), When.SUCCESS, self._scene.drain_seconds)
@@ -207,20 +133,20 @@ class _Rollout:
         operations = []
         for unit in self._scene.wanted:
             route = self._scene.world.gateway.in_force.get(unit.model)
-            if route is not None and unit.name not in self._scene.routes and self._starts(unit.name):
+            if route is not None and unit.name not in self._scene.routes and self._scene.starts(unit.name):
                 cause = f"{unit.name} listens by itself"
-                operations.append(plan_unroute(unit.model, cause, after=self._prepared(unit)))
+                operations.append(plan_unroute(unit.model, cause, after=self._scene.prepared(unit)))
         return operations
 
     def _handovers(self, before: Sequence[Operation]) -> dict[UnitName, Handover]:
         stops = {operation.resource: operation.id for operation in before if operation.verb is Verb.STOP}
         found: dict[UnitName, Handover] = {}
         for unit in self._scene.wanted:
-            if not self._starts(unit.name) and not self._is_unproven(unit):
+            if not self._scene.starts(unit.name) and not self._scene.is_unproven(unit):
                 continue
-            previous = self._previous.get(unit.model) if self._is_unproven(unit) else None
+            previous = self._scene.previous.get(unit.model) if self._scene.is_unproven(unit) else None
             names = (
-                *self._moves.wait.get(unit.name, ()),
+                *self._scene.moves.wait.get(unit.name, ()),
                 *((previous.name,) if previous else ()),
                 *((self._scene.ports[unit.name],) if unit.name in self._scene.ports else ()),
                 unit.name,
@@ -229,17 +155,9 @@ class _Rollout:
             if unit.name not in self._scene.routes:
                 after = (*after, *known([route_id(Verb.REMOVE, unit.model)], ids_of(before)))
             if previous is not None or after:
-                revive = previous is not None and (previous.name in stops or not self._runs(previous))
+                revive = previous is not None and (previous.name in stops or not self._scene.runs(previous))
                 found[unit.name] = Handover(previous, after, revive, stopped=unit.name in stops)
         return found
-
-    def _is_unproven(self, unit: DesiredUnit) -> bool:
-        """It is started, or was before an apply was killed, and has no way back of its own."""
-        if self._has(Verb.START, unit.name):
-            return True
-        own = self._scene.world.units.last_ready.get(unit.name)
-        owned = self._scene.world.units.owned.get(unit.name)
-        return self._changes(unit.name) and own is None and not (owned is not None and owned.answered)
 
     def _after(self, handovers: Mapping[UnitName, Handover], before: Sequence[Operation]) -> list[Operation]:
         operations: list[Operation] = []
@@ -247,15 +165,23 @@ class _Rollout:
             route = self._scene.routes.get(unit.name)
             in_force = self._scene.world.gateway.in_force.get(unit.model)
             operations += self._return(unit, in_force, handovers.get(unit.name), before)
-            if route is None or route == in_force or not self._will_serve(unit):
+            if route is None or route == in_force or not self._scene.will_serve(unit):
                 continue
-            checked = known([operation_id(UNIT, Verb.CHECK, unit.name)], self._ids)
+            checked = known([operation_id(UNIT, Verb.CHECK, unit.name)], self._scene.ids)
             needs = (*checked, *self._scene.launched)
             stopped = {operation.id for operation in before}
             yielding = [
-                plan_stop(Removal(left.unit, "the gateway takes its port", needs, When.SUCCESS))
+                plan_stop(
+                    Removal(
+                        left.unit,
+                        "the gateway takes its port",
+                        needs,
+                        When.SUCCESS,
+                        self._scene.drain_seconds,
+                    )
+                )
                 for left in self._scene.left
-                if left.unit.model == unit.model and self._listens_on(left.unit, route)
+                if left.unit.model == unit.model and self._scene.listens_on(left.unit, route)
             ]
             stops = [stop for stop in yielding if stop.id not in stopped]
             cause = "to the gateway" if in_force is None else f"{unit.name} answers"
@@ -293,10 +219,10 @@ class _Rollout:
         drains: list[tuple[OwnedUnit, str]] = []
         for left in self._scene.left:
             unit = left.unit
-            if self._is_all_there_is(unit) or self._stays_in_use(unit, planned):
+            if self._scene.is_all_there_is(unit) or self._stays_in_use(unit, planned):
                 continue
-            needs = self._serves_after(self._by_model.get(unit.model), after)
-            lingers = self._runs(unit) and left.linger > 0 and unit.name not in self._moves.stop
+            needs = self._serves_after(self._scene.by_model.get(unit.model), after)
+            lingers = self._scene.runs(unit) and left.linger > 0 and unit.name not in self._scene.moves.stop
             if stop_id(unit) in planned or not lingers:
                 when = When.SUCCESS if needs else When.DONE
                 removals.append(Removal(unit, left.cause, needs, when, self._scene.drain_seconds))
@@ -306,7 +232,7 @@ class _Rollout:
 
     def _stays_in_use(self, unit: OwnedUnit, planned: AbstractSet[str]) -> bool:
         """Requests for a wanted model go to it, and nothing in the plan leads them elsewhere."""
-        if unit.model not in self._by_model or not self._scene.world.gateway.sends_to(unit):
+        if unit.model not in self._scene.by_model or not self._scene.world.gateway.sends_to(unit):
             return False
         return planned.isdisjoint(route_id(verb, unit.model) for verb in (Verb.HOLD, Verb.ROUTE, Verb.REMOVE))
 
@@ -314,7 +240,7 @@ class _Rollout:
         """What must have succeeded for `successor` to have taken over."""
         if successor is None:
             return ()
-        checked = known([operation_id(UNIT, Verb.CHECK, successor.name)], self._ids)
+        checked = known([operation_id(UNIT, Verb.CHECK, successor.name)], self._scene.ids)
         return (*checked, *known([route_id(Verb.ROUTE, successor.model)], ids_of(after)))
 
     def _keeps(self) -> list[Operation]:
@@ -323,38 +249,6 @@ class _Rollout:
             for unit in self._scene.wanted
             if unit.name in self._scene.world.units.owned
             and self._scene.world.units.owned[unit.name].retired_at is not None
-            and not self._changes(unit.name)
+            and not self._scene.changes(unit.name)
         ]
         return plan_marks(Verb.KEEP, found, after=())
-
-    def _prepared(self, unit: DesiredUnit) -> tuple[str, ...]:
-        """What comes before its start: its file, known to the supervisor, and what that file needs."""
-        written = known([operation_id(UNIT, Verb.WRITE, unit.name)], self._ids)
-        read = (operation.id for operation in self._scene.units.files if operation.verb is Verb.RELOAD)
-        return (*(written or unit.needs), *read)
-
-    def _will_serve(self, unit: DesiredUnit) -> bool:
-        """It serves now, or the plan makes it."""
-        if self._has(Verb.CHECK, unit.name):
-            return True
-        owned = self._scene.world.units.owned.get(unit.name)
-        wanted = unit.definition.config_hash
-        return owned is not None and owned.ready_hash == wanted and self._runs(owned)
-
-    def _runs(self, unit: OwnedUnit) -> bool:
-        return self._scene.world.units.observed[unit.name].status.state in ALIVE
-
-    def _listens_on(self, unit: OwnedUnit, route: Route) -> bool:
-        endpoint = parse_endpoint(unit.endpoint) if unit.endpoint else None
-        launched = any(operation.verb is Verb.LAUNCH for operation in self._scene.units.files)
-        there = runs(unit, self._scene.world.units, launched=launched)
-        return isinstance(endpoint, TcpEndpoint) and endpoint.port in route.ports and there
-
-    def _has(self, verb: Verb, name: UnitName) -> bool:
-        return operation_id(UNIT, verb, name) in self._ids
-
-    def _starts(self, name: UnitName) -> bool:
-        return self._has(Verb.START, name) or self._has(Verb.RESTART, name)
-
-    def _changes(self, name: UnitName) -> bool:
-        return self._has(Verb.CHECK, name)
