@@ -12,7 +12,10 @@ from reconciler.cli.output import Style, paint
 from reconciler.core.events import EventType
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from reconciler.core.events import Event
+    from reconciler.host.state import State
 
 _POLL_SECONDS = 0.2
 _BAD = (
@@ -43,17 +46,28 @@ def command(context: Context, *, follow: bool, last: int, types: tuple[str, ...]
     site = session.open_folder(Path(context.spec))
     wanted = frozenset(map(EventType, types)) or frozenset(EventType)
     with site.state(create=follow) as state:
-        records = Records(state)
-        seen = records.newest_event()
-        found = [event for event in records.events() if event.type in wanted]
+        every = Records(state).events()
+        found = [event for event in every if event.type in wanted]
         for event in found[max(0, len(found) - last) :]:
             _show(context, event)
-        while follow:
-            for event in records.events(after=seen):
-                seen = event.number
-                if event.type in wanted:
-                    _show(context, event)
-            time.sleep(_POLL_SECONDS)
+        if follow:
+            _follow(context, state, wanted, every[-1].number if every else 0)
+    while follow:  # another database lies there by now: what it says is all new
+        with site.state(create=True) as state:
+            _follow(context, state, wanted, 0)
+
+
+def _follow(context: Context, state: "State", wanted: "Collection[EventType]", seen: int) -> None:
+    """Show what comes after `seen`, for as long as the database is the one that was opened."""
+    from reconciler.host.records import Records  # noqa: PLC0415
+
+    records = Records(state)
+    while state.is_current:
+        for event in records.events(after=seen):
+            seen = event.number
+            if event.type in wanted:
+                _show(context, event)
+        time.sleep(_POLL_SECONDS)
 
 
 def _show(context: Context, event: "Event") -> None:

@@ -44,9 +44,11 @@ _KEPT_JOURNAL_ROWS = 10_000
 class State:
     """An open state database. Safe to use from the executor's threads."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection
         self._lock = threading.Lock()
+        self._path = path
+        self._opened = _inode(path)
 
     @classmethod
     def open(cls, path: Path, *, create: bool) -> Self:
@@ -69,7 +71,12 @@ class State:
                 f"{path} is not a usable state database: {error}",
                 hint=f"move it away (`mv {path} {path}.broken`); `modelctl apply` finds its units again",
             ) from error
-        return cls(connection)
+        return cls(connection, path)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the file that was opened still lies where it did; what is written to another is lost."""
+        return _inode(self._path) == self._opened
 
     def close(self) -> None:
         self._connection.close()
@@ -165,6 +172,13 @@ class State:
             " WHERE apply = (SELECT MAX(apply) FROM journal) ORDER BY id"
         ).fetchall()
         return tuple(JournalEntry(*row) for row in rows)
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return None
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:

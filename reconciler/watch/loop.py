@@ -88,8 +88,6 @@ class Watcher:
         self._blocked: Blocked | None = None
         self._looked = 0.0
         self._hinted = False
-        self._database = Path(current.site.places.database)
-        self._opened = _inode(self._database)
         self._not_before = 0.0
 
     def run(self, stop: threading.Event) -> None:
@@ -182,7 +180,7 @@ class Watcher:
 
     def _look_at_machine(self) -> None:
         self._looked, self._hinted = time.monotonic(), False
-        if _inode(self._database) != self._opened:
+        if not self._state.is_current:
             raise StoreError(
                 "the state database was moved or replaced while the watcher ran",
                 hint="start the watcher again",
@@ -309,13 +307,6 @@ class Watcher:
             ),
             self._profile.conditions,
         )
-
-
-def _inode(path: Path) -> int | None:
-    try:
-        return path.stat().st_ino
-    except FileNotFoundError:
-        return None
 
 
 def _memory(facts: Facts) -> Memory:
