@@ -1,7 +1,6 @@
 """A card is taken for a game and comes back, while clients ask: runtimes move, no request is lost."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -11,7 +10,7 @@ from tests.support.nvml.standin import GIB, FakeGpus, FakeProcess
 from tests.support.staging import Stage
 from tests.support.traffic import traffic
 from tests.support.waiting import wait_until
-from tests.support.watching import Watching, events, watching
+from tests.support.watching import Watching, watching
 from tests.support.workspace import Workspace, chat
 
 pytestmark = pytest.mark.slow
@@ -57,15 +56,15 @@ def stop_playing(gpus: FakeGpus) -> None:
     gpus.change(0, utilisation=2, free=15 * GIB, processes=())
 
 
-def until_active(watch: Watching, profile: str, *, count: int = 1) -> None:
+def until_active(watch: Watching, profile: str) -> None:
     """The watcher looks when something stirs, at most once a second; else every ten."""
-    stirred = Path(watch.workspace.store) / "blobs" / "stirred"
+    store = watch.workspace.store
+    stirred, told = store / "blobs" / "stirred", store / "state" / "gpu_profile"
 
     def active() -> bool:
         stirred.touch()
         stirred.unlink()
-        told = [one for one in events(watch.workspace) if one["type"] == "profile_changed"]
-        return sum(one["message"].endswith(f"→ {profile}") for one in told) >= count
+        return told.exists() and told.read_text().strip() == profile
 
     wait_until(active, 90, f"profile {profile}")
     wait_until(
