@@ -51,7 +51,11 @@ def command(context: Context) -> ExitCode:
 
 
 def _render(found: "Status") -> str:
-    sync = {True: "in sync", False: "changes pending: `modelctl plan`", None: "unknown: the spec has errors"}
+    sync = {
+        True: "in sync",
+        False: "not as the spec says: `modelctl plan`",
+        None: "unknown whether in sync: no plan can be made",
+    }
     where = f"spec {found.revision or '?'}  generation {found.generation}  profile {found.profile or '?'}"
     lines = [f"{where}  {sync[found.in_sync]}", *_watcher(found)]
     if found.runtimes:

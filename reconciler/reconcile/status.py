@@ -120,7 +120,7 @@ def look(
     return Status(
         revision=plan.revision if plan else None,
         generation=latest.number if latest else 0,
-        in_sync=None if plan is None else not plan.has_changes,
+        in_sync=None if plan is None else not (plan.has_changes or plan.refused),
         profile=plan.profile if plan else (latest.profile if latest else ""),
         runtimes=runtimes,
         gpus=tuple(gpus),

@@ -160,6 +160,7 @@ def test_a_port_in_use_is_said_before_anything_starts(workspace: Workspace) -> N
         assert done.returncode == 4
         assert "in use by" in done.stdout
         assert f"pid {os.getpid()}" in done.stdout
+        assert workspace.json("status")["in_sync"] is False, "what is refused is not as the spec says"
     workspace.ok("apply", "--yes")
 
 
