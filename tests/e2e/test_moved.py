@@ -62,6 +62,22 @@ def test_a_watcher_keeps_to_the_supervisor_that_has_the_units(served: Workspace)
         assert chat(served.models[0].port) == "I am a, version 1."
 
 
+def test_a_file_that_an_editor_just_emptied_leads_to_no_other_store(workspace: Workspace) -> None:
+    store = workspace.root / "elsewhere"
+    workspace.settings = f"  store: {store}\n"
+    workspace.environment["MODELCTL_STORE"] = ""
+    workspace.add("a")
+    try:
+        workspace.up()
+        (workspace.spec / "models.yaml").write_text("")
+        assert workspace.run("apply", "--yes").returncode == 0
+        [row] = workspace.json("status")["runtimes"]
+        assert row["ready"] is True
+        assert not (workspace.root / ".local").exists()
+    finally:
+        SupervisordSupervisor(store / "state" / "supervisord").shut_down()
+
+
 def test_once_its_units_are_gone_from_there_a_store_moves(served: Workspace) -> None:
     folder = Path(served.environment["XDG_CONFIG_HOME"]) / "systemd" / "user"
     change(served, BEFORE, NOW)
