@@ -87,7 +87,7 @@ def _load(texts: Mapping[str, str]) -> Spec:
 
 
 def open_source(source: Source) -> Site:
-    """The site that the spec means; where edits leave no model, as an editor may, the last commit means it."""
+    """The site that the spec means; where edits leave no model, as an editor may, the last commit counts."""
     emptied = source.revision.dirty and not source.spec.models
     settings = _committed_settings(source.folder) if emptied else None
     return open_site(settings or source.spec.settings, source.folder)
