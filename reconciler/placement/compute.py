@@ -7,15 +7,8 @@ from functools import lru_cache
 
 from reconciler.core.types import Bytes
 from reconciler.placement.arena import Tape
-from reconciler.placement.block import Block, Experts, FeedForward
-from reconciler.placement.graph import (
-    Step,
-    add_block,
-    add_divided_alone,
-    add_experts_alone,
-    add_history,
-    add_up_experts,
-)
+from reconciler.placement.block import Block, Experts
+from reconciler.placement.graph import Step, add_block, add_experts_alone, add_history, add_up_experts
 
 _NOTHING = Bytes(0)
 PIPELINE_COPIES = 4
@@ -47,15 +40,6 @@ class Segment:
     """The CPU computed `before`."""
     feeds: bool = False
     """It is the CPU, and devices come after it: they copy its masks to the end."""
-
-
-@dataclass(frozen=True, slots=True)
-class CpuWork:
-    """What the CPU computes of blocks on devices, one entry per kind."""
-
-    early: tuple[Experts | FeedForward, ...] = ()
-    """Before the last device has its copies of masks."""
-    late: tuple[FeedForward, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +89,8 @@ def segment_bytes(segment: Segment, step: Step) -> Bytes:
 
 def _is_odd(segment: Segment) -> bool:
     """Whether small pieces that other devices' blocks leave here were seen to cost one more row per token."""
-    if segment.last:
-        return False
-    if _has_state(segment) or all(block.feed_forward.wholly_away for block in segment.blocks):
-        return True
+    if segment.last or _has_state(segment):
+        return not segment.last
     turned = any(
         block.attention and (block.attention.normed or block.attention.keys_first) for block in segment.blocks
     )
@@ -116,13 +98,16 @@ def _is_odd(segment: Segment) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def host_bytes(width: int, mask_cells: tuple[int, ...], copies: int, step: Step, left: CpuWork) -> Bytes:
-    """Size of the host's buffer when the devices compute all but what is left to it.
+def host_bytes(
+    width: int, mask_cells: tuple[int, ...], copies: int, step: Step, experts: tuple[Experts, ...]
+) -> Bytes:
+    """Size of the host's buffer when the devices compute all but `experts`, one entry per kind.
 
-    It looks up the embeddings and holds what the devices copy: positions, masks, rows of images.
+    It looks up the embeddings and holds what the devices copy: positions, masks, rows of images. Beside
+    experts, masks count as held to the end: some graphs use them late.
     """
     tape = Tape()
-    take = tape.hold if copies > 1 else tape.input
+    take = tape.hold if copies > 1 or experts else tape.input
     embedding = step.bytes(width)
     tape.hold(embedding)
     sent = [take(embedding)]
@@ -131,21 +116,11 @@ def host_bytes(width: int, mask_cells: tuple[int, ...], copies: int, step: Step,
     for _ in range(copies):
         sent.append(take(len(mask_cells) * step.bytes(_POSITIONS)))
         sent += [take(_mask_bytes(cells, step)) for cells in mask_cells]
-    tape.hold(step.outputs * _F32)  # which tokens' logits are wanted, asked for by the last block
-    tape.add(0, tape.add(embedding), tape.add(embedding))
-    for kind in left.early:
-        _add_alone(tape, kind, step, width)
+    sent += [tape.add(embedding), tape.add(embedding)]
     tape.add(0, *sent)
-    for kind in left.late:
-        _add_alone(tape, kind, step, width)
-    return tape.peak()
-
-
-def _add_alone(tape: Tape, kind: Experts | FeedForward, step: Step, width: int) -> None:
-    if isinstance(kind, Experts):
+    for kind in experts:
         tape.add(0, add_experts_alone(tape, kind, step, width))
-    else:
-        tape.add(0, add_divided_alone(tape, kind, step, width))
+    return tape.peak()
 
 
 def representative(kinds: Iterable[int]) -> tuple[int, ...]:
@@ -218,7 +193,7 @@ def _add_inputs(tape: Tape, segment: Segment, step: Step) -> _Inputs:
             return _Inputs(entry, None, masks, add_history(tape, following, step))
         tape.add(0, total)
     history = add_history(tape, following, step)
-    if segment.after_cpu or before.ends_away:
+    if segment.after_cpu:
         parts = [tape.input(width) for _ in range(2 if experts is None else 3)]
         masks = rest()
         return _Inputs(tape.add(width, *parts, in_place=True), None, masks, history)

@@ -7,6 +7,9 @@ import pytest
 
 from tests.placement.speed import DOCUMENT, ROOMS, Race, free_memory, run, table, written
 
+BY_TENSORS = 1.15
+"""What dealing out single tensors may gain where whole layers leave gaps: a dense model that does not fit."""
+
 
 @pytest.fixture(scope="module")
 def servers(devices: tuple[str, ...]) -> tuple[str, ...]:
@@ -18,7 +21,9 @@ def servers(devices: tuple[str, ...]) -> tuple[str, ...]:
 def check(races: Sequence[Race]) -> None:
     for one in races:
         print(one)
-        assert one.ours <= min(one.others) * (1 + 1e-9), one
+        fair = [value for value in (one.fit, one.equal) if value is not None]
+        assert one.ours <= min(fair, default=one.ours) * (1 + 1e-9), one
+        assert one.ours <= one.overrider * (BY_TENSORS if one.overflows else 1), one
 
 
 @pytest.mark.parametrize(
