@@ -77,6 +77,8 @@ def _about(runtime: dict[str, Any], most: int | None) -> list[str]:
     lines = []
     if runtime["expert_layers_in_ram"]:
         lines.append(f"the experts of the first {runtime['expert_layers_in_ram']} layers stay in RAM")
+    if runtime["feed_forward_in_ram"]:
+        lines.append(f"of layers on devices stay in RAM: {_left(runtime['feed_forward_in_ram'])}")
     if runtime["prompt_cache_bytes"]:
         lines.append(
             f"its prompt cache may take up to {format_bytes(runtime['prompt_cache_bytes'])} of RAM more"
@@ -88,6 +90,14 @@ def _about(runtime: dict[str, Any], most: int | None) -> list[str]:
     if most is not None:
         lines.append(f"this machine holds {most} such runtime{'' if most == 1 else 's'} at most")
     return [*lines, ""]
+
+
+def _left(layers: dict[str, list[str]]) -> str:
+    """`ffn_down of 39, 42; ffn_gate, ffn_up, ffn_down of 61`."""
+    by_parts: dict[str, list[str]] = {}
+    for layer, parts in layers.items():
+        by_parts.setdefault(", ".join(f"ffn_{part}" for part in parts), []).append(layer)
+    return "; ".join(f"{parts} of {', '.join(numbers)}" for parts, numbers in by_parts.items())
 
 
 def _bars(document: dict[str, Any]) -> list[str]:

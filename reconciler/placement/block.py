@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from reconciler.gguf.header import Tensor
 from reconciler.placement.architecture import Architecture, Cache
 
+_AFTER = ("post_ffw_norm", "layer_output_norm")
+
 
 @dataclass(frozen=True, slots=True)
 class Experts:
@@ -30,6 +32,8 @@ class FeedForward:
     gated: bool
     fused: bool
     """Gate and up projection are one matrix."""
+    away: tuple[str, ...] = ()
+    """Of `PARTS` those that lie in RAM, and that the CPU computes; the last is among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +83,23 @@ class Block:
     experts: Experts | None
     shared_expert: FeedForward
     feed_forward: FeedForward
+    closed: bool
+    """Weights of a norm follow its feed-forward."""
 
     @property
     def open_ended(self) -> bool:
         """After its experts nothing with weights follows, so whoever computes the next block adds them up."""
         return self.experts is not None and not self.shared_expert.width and not self.feed_forward.width
+
+    @property
+    def ends_away(self) -> bool:
+        """The CPU computes the last of its weights, so whoever computes the next block adds the residual."""
+        return bool(self.feed_forward.away) and not self.closed
+
+    @property
+    def may_end_away(self) -> bool:
+        """So it is where its experts, or without any its feed-forward, lie in RAM."""
+        return not self.closed and (self.experts is None or self.open_ended)
 
 
 def describe_block(architecture: Architecture, number: int, tensors: Mapping[str, Tensor]) -> Block:
@@ -99,6 +115,7 @@ def describe_block(architecture: Architecture, number: int, tensors: Mapping[str
         experts=_experts(architecture, tensors),
         shared_expert=_feed_forward(tensors, "_shexp"),
         feed_forward=_feed_forward(tensors, ""),
+        closed=any(name.startswith(_AFTER) for name in tensors),
     )
 
 

@@ -7,8 +7,15 @@ from functools import lru_cache
 
 from reconciler.core.types import Bytes
 from reconciler.placement.arena import Tape
-from reconciler.placement.block import Block, Experts
-from reconciler.placement.graph import Step, add_block, add_experts_alone, add_history, add_up_experts
+from reconciler.placement.block import Block, Experts, FeedForward
+from reconciler.placement.graph import (
+    Step,
+    add_block,
+    add_divided_alone,
+    add_experts_alone,
+    add_history,
+    add_up_experts,
+)
 
 _NOTHING = Bytes(0)
 PIPELINE_COPIES = 4
@@ -43,6 +50,15 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class CpuWork:
+    """What the CPU computes of blocks on devices, one entry per kind."""
+
+    early: tuple[Experts | FeedForward, ...] = ()
+    """Before the last device has its copies of masks."""
+    late: tuple[FeedForward, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class _Inputs:
     entry: int
     normed: int | None
@@ -54,7 +70,8 @@ class _Inputs:
 @lru_cache(maxsize=4096)
 def segment_bytes(segment: Segment, step: Step) -> Bytes:
     """Size of the compute buffer for these blocks."""
-    if segment.last and segment.before and segment.copies == 1 and _has_state(segment):
+    before = segment.before
+    if segment.last and before and segment.copies == 1 and (before.recurrence or _has_state(segment)):
         # Where a graph with recurrent layers enters a device midway, its states were seen to end up above
         # everything else, so that the logits find no room below.
         body = segment_bytes(replace(segment, last=False), step)
@@ -89,8 +106,10 @@ def segment_bytes(segment: Segment, step: Step) -> Bytes:
 
 def _is_odd(segment: Segment) -> bool:
     """Whether small pieces that other devices' blocks leave here were seen to cost one more row per token."""
-    if segment.last or _has_state(segment):
-        return not segment.last
+    if segment.last:
+        return False
+    if _has_state(segment) or all(block.feed_forward.away for block in segment.blocks):
+        return True
     turned = any(
         block.attention and (block.attention.normed or block.attention.keys_first) for block in segment.blocks
     )
@@ -98,16 +117,13 @@ def _is_odd(segment: Segment) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def host_bytes(
-    width: int, mask_cells: tuple[int, ...], copies: int, step: Step, experts: tuple[Experts, ...]
-) -> Bytes:
-    """Size of the host's buffer when the devices compute all but `experts`, one entry per kind.
+def host_bytes(width: int, mask_cells: tuple[int, ...], copies: int, step: Step, left: CpuWork) -> Bytes:
+    """Size of the host's buffer when the devices compute all but what is left to it.
 
-    It looks up the embeddings and holds what the devices copy: positions, masks, rows of images. Beside
-    experts, masks count as held to the end: some graphs use them late.
+    It looks up the embeddings and holds what the devices copy: positions, masks, rows of images.
     """
     tape = Tape()
-    take = tape.hold if copies > 1 or experts else tape.input
+    take = tape.hold if copies > 1 else tape.input
     embedding = step.bytes(width)
     tape.hold(embedding)
     sent = [take(embedding)]
@@ -116,11 +132,21 @@ def host_bytes(
     for _ in range(copies):
         sent.append(take(len(mask_cells) * step.bytes(_POSITIONS)))
         sent += [take(_mask_bytes(cells, step)) for cells in mask_cells]
-    sent += [tape.add(embedding), tape.add(embedding)]
+    tape.hold(step.outputs * _F32)  # which tokens' logits are wanted, asked for by the last block
+    tape.add(0, tape.add(embedding), tape.add(embedding))
+    for kind in left.early:
+        _add_alone(tape, kind, step, width)
     tape.add(0, *sent)
-    for kind in experts:
-        tape.add(0, add_experts_alone(tape, kind, step, width))
+    for kind in left.late:
+        _add_alone(tape, kind, step, width)
     return tape.peak()
+
+
+def _add_alone(tape: Tape, kind: Experts | FeedForward, step: Step, width: int) -> None:
+    if isinstance(kind, Experts):
+        tape.add(0, add_experts_alone(tape, kind, step, width))
+    else:
+        tape.add(0, add_divided_alone(tape, kind, step, width))
 
 
 def representative(kinds: Iterable[int]) -> tuple[int, ...]:
@@ -193,7 +219,7 @@ def _add_inputs(tape: Tape, segment: Segment, step: Step) -> _Inputs:
             return _Inputs(entry, None, masks, add_history(tape, following, step))
         tape.add(0, total)
     history = add_history(tape, following, step)
-    if segment.after_cpu:
+    if segment.after_cpu or before.ends_away:
         parts = [tape.input(width) for _ in range(2 if experts is None else 3)]
         masks = rest()
         return _Inputs(tape.add(width, *parts, in_place=True), None, masks, history)

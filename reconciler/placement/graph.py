@@ -218,12 +218,37 @@ def _add_feed_forward(
 
 def _add_dense(tape: Tape, part: FeedForward, step: Step, normed: int, width: int) -> int:
     inner = step.bytes(part.width)
+    if part.away:
+        return _add_divided(tape, part, step, normed, width)
     if part.fused:
         return tape.add(width, tape.add(inner, tape.add(2 * inner, normed)))
     if part.gated:
         gate = tape.add(inner, normed)
         return tape.add(width, tape.add(inner, gate, tape.add(inner, normed)))
     return tape.add(width, tape.add(inner, normed))
+
+
+def _add_divided(tape: Tape, part: FeedForward, step: Step, normed: int, width: int) -> int:
+    """The CPU copies what it needs, then its result comes back."""
+    operands = [
+        tape.add(step.bytes(part.width * (2 if part.fused else 1)), normed)
+        for name in ("gate", "up")
+        if name not in part.away and (part.gated or name == "up")
+    ]
+    if part.away == ("down",):
+        operands = [tape.add(step.bytes(part.width), *operands)]
+    tape.add(0, normed, *operands)
+    return tape.add(width)
+
+
+def add_divided_alone(tape: Tape, part: FeedForward, step: Step, width: int) -> int:
+    """The parts of one feed-forward that are away, on a device that computes nothing else of its block."""
+    inner = step.bytes(part.width)
+    if part.away == ("down",):
+        return tape.add(step.bytes(width), tape.add(inner))
+    normed = tape.add(step.bytes(width))
+    operands = [tape.add(inner * (2 if part.fused else 1), normed) for _ in range(2 if part.gated else 1)]
+    return tape.add(step.bytes(width), tape.add(inner, *operands))
 
 
 def add_experts_alone(tape: Tape, experts: Experts, step: Step, width: int) -> int:

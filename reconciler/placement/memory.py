@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from reconciler.core.types import Bytes
 from reconciler.gguf.header import GgufHeader
 from reconciler.placement.architecture import Architecture, Cache, read_architecture
-from reconciler.placement.block import Block, describe_block
+from reconciler.placement.block import Block, Experts, FeedForward, describe_block
 from reconciler.placement.compute import (
     PIPELINE_COPIES,
+    CpuWork,
     Segment,
     host_bytes,
     representative,
@@ -16,6 +17,7 @@ from reconciler.placement.compute import (
 )
 from reconciler.placement.graph import Step
 from reconciler.placement.kv import cache_bytes
+from reconciler.placement.overflow import Overflow
 from reconciler.placement.settings import Settings
 from reconciler.placement.weights import Weights, block_tensors, read_weights
 
@@ -73,6 +75,13 @@ class Split:
     devices: tuple[int, ...]
     expert_layers_on_cpu: int = 0
     """Of the first so many blocks the experts stay in RAM (`-ncmoe`)."""
+    overflow: tuple[Overflow, ...] = ()
+    """Of blocks on devices, feed-forward weights that stay in RAM (`-ot`); one entry per block."""
+
+    @property
+    def whole(self) -> bool:
+        """All layers lie on devices, with all their weights."""
+        return self.cpu == 0 and self.expert_layers_on_cpu == 0 and not self.overflow
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +126,10 @@ def estimate(model: Model, settings: Settings, split: Split) -> MemoryReport:
         weights[owner] += layer.shared
         weights[experts_owner] += layer.experts
         context[owner if settings.kv_offload else -1] += caches[number]
+    for one in split.overflow:
+        left = model.weights.layers[one.layer].parts(one.parts)
+        weights[owners[one.layer]] -= left
+        weights[-1] += left
     weights[-1] += model.weights.input
     weights[owners[-1]] += model.weights.output - (model.weights.tied if owners[-1] == -1 else 0)
     compute = _compute(model, settings, split, owners)
@@ -141,9 +154,7 @@ def _owners(model: Model, split: Split) -> list[int]:
 def _compute(model: Model, settings: Settings, split: Split, owners: Sequence[int]) -> list[Bytes]:
     architecture = model.architecture
     used = [device for device, count in enumerate(split.devices) if count]
-    pipelined = (
-        len(split.devices) > 1 and split.cpu == 0 and split.expert_layers_on_cpu == 0 and settings.kv_offload
-    )
+    pipelined = len(split.devices) > 1 and split.whole and settings.kv_offload
     copies = PIPELINE_COPIES if pipelined else 1
     step = largest_step(settings)
     every_mask = mask_cells(architecture, settings, range(architecture.running_layers))
@@ -163,28 +174,30 @@ def _compute(model: Model, settings: Settings, split: Split, owners: Sequence[in
             width=architecture.width,
             vocabulary=architecture.vocabulary,
             mask_cells=every_mask if owner == -1 else mask_cells(architecture, settings, mine),
-            borrowed=_borrowed(model, settings, split, mine, first=owner == used[0])
-            if owner != -1
-            else Bytes(0),
+            borrowed=_borrowed(model, settings, split) if used and owner == used[0] else Bytes(0),
             scaled=architecture.scales_embeddings,
             after_cpu=begin > 0 and owners[begin - 1] == -1,
             feeds=owner == -1 and bool(used),
         )
         result[owner] = segment_bytes(segment, step)
+        if owner != -1 and 0 < split.cpu < split.expert_layers_on_cpu:
+            # With both kinds of hand-overs results of experts were seen to lie above everything else.
+            result[owner] = Bytes(result[owner] + step.bytes(architecture.width * architecture.experts_used))
     if owners[0] != -1:
-        left = {model.blocks[kind].experts for kind in model.kinds[: split.expert_layers_on_cpu]}
-        experts = tuple(kind for kind in left if kind is not None)
-        result[-1] = max(result[-1], host_bytes(architecture.width, every_mask, copies, step, experts))
+        left = _left(model, split, _masks_copied(architecture, owners))
+        result[-1] = max(result[-1], host_bytes(architecture.width, every_mask, copies, step, left))
     return result
 
 
-def _borrowed(model: Model, settings: Settings, split: Split, mine: Sequence[int], *, first: bool) -> Bytes:
-    """Room for the largest expert tensor that comes over from RAM; llama.cpp asks the first GPU first."""
+def _borrowed(model: Model, settings: Settings, split: Split) -> Bytes:
+    """Room for the largest tensor that comes over from RAM; llama.cpp asks the first GPU for all of them."""
     if not settings.op_offload:
         return Bytes(0)
-    lent = range(split.expert_layers_on_cpu)
-    asked = lent if first else [number for number in mine if number in lent]
-    return max((model.weights.layers[number].largest_expert for number in asked), default=Bytes(0))
+    layers = model.weights.layers
+    lent = [layers[one.layer].parts((part,)) for one in split.overflow for part in one.parts]
+    lent += [layer.largest_expert for layer in layers[: split.expert_layers_on_cpu]]
+    lent += [layer.largest for layer in layers[: split.cpu]]
+    return max(lent, default=Bytes(0))
 
 
 def largest_step(settings: Settings) -> Step:
@@ -200,17 +213,51 @@ def largest_step(settings: Settings) -> Step:
     )
 
 
+def _left(model: Model, split: Split, masks_copied: int) -> CpuWork:
+    """The kinds of what the CPU computes of blocks on devices: while it holds masks for them, and after.
+
+    With experts some graphs use masks late, so they count as held.
+    """
+    kinds = [model.blocks[kind].experts for kind in model.kinds[split.cpu : split.expert_layers_on_cpu]]
+    early: dict[Experts | FeedForward, None] = {kind: None for kind in kinds if kind is not None}
+    late: dict[FeedForward, None] = {}
+    for one in split.overflow:
+        part = replace(model.blocks[model.kinds[one.layer]].feed_forward, away=one.parts)
+        if one.layer < masks_copied:
+            early[part] = None
+        else:
+            late[part] = None
+    return CpuWork(tuple(early), tuple(late))
+
+
+def _masks_copied(architecture: Architecture, owners: Sequence[int]) -> int:
+    """The block by which the last device with blocks has each of the masks that it needs."""
+    last = owners[architecture.running_layers - 1]
+    firsts: dict[Cache, int] = {}
+    for number in range(architecture.running_layers):
+        if owners[number] == last:
+            firsts.setdefault(architecture.layers[number].cache, number)
+    return max(firsts.values())
+
+
 def _blocks(model: Model, split: Split, settings: Settings) -> tuple[tuple[int, ...], tuple[Block, ...]]:
-    """The kind of each block that runs, and the kinds; one whose experts the CPU computes is another."""
-    away = 0 if settings.op_offload else split.expert_layers_on_cpu
-    kinds = tuple(
-        kind + (len(model.blocks) if number < away else 0) for number, kind in enumerate(model.kinds)
-    )
-    return kinds, (*model.blocks, *map(_with_experts_away, model.blocks)) if away else model.blocks
+    """The kind of each block that runs, and the kinds; one of which the CPU computes a part is another."""
+    if settings.op_offload or split.whole:
+        return model.kinds, model.blocks
+    known = {block: kind for kind, block in enumerate(model.blocks)}
+    kinds = list(model.kinds)
+    parts = {one.layer: one.parts for one in split.overflow}
+    experts = range(split.cpu, min(split.expert_layers_on_cpu, len(kinds)))
+    for number in sorted({*experts, *parts}):
+        block = _partly_away(model.blocks[kinds[number]], number in experts, parts.get(number, ()))
+        kinds[number] = known.setdefault(block, len(known))
+    return tuple(kinds), tuple(known)
 
 
-def _with_experts_away(block: Block) -> Block:
-    return block if block.experts is None else replace(block, experts=replace(block.experts, away=True))
+def _partly_away(block: Block, experts: bool, parts: tuple[str, ...]) -> Block:
+    if experts and block.experts is not None:
+        block = replace(block, experts=replace(block.experts, away=True))
+    return replace(block, feed_forward=replace(block.feed_forward, away=parts)) if parts else block
 
 
 def mask_cells(architecture: Architecture, settings: Settings, layers: Iterable[int]) -> tuple[int, ...]:

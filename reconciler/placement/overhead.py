@@ -4,19 +4,24 @@ They are reckoned over all kinds of blocks, so the buffer of any real part is sm
 quirks of fragmentation that the planner's exact check afterwards finds.
 """
 
-from reconciler.placement.compute import PIPELINE_COPIES, Segment, host_bytes, representative, segment_bytes
+from reconciler.placement.compute import (
+    PIPELINE_COPIES,
+    CpuWork,
+    Segment,
+    host_bytes,
+    representative,
+    segment_bytes,
+)
 from reconciler.placement.memory import Model, largest_step, mask_cells
 from reconciler.placement.partition import Overhead
 from reconciler.placement.settings import Settings
 
 
 def device_overhead(
-    model: Model, settings: Settings, *, pipelined: bool, after_cpu: bool = False, experts_left: bool = False
+    model: Model, settings: Settings, *, pipelined: bool, after_cpu: bool = False, lent: int = 0
 ) -> Overhead:
-    """Bytes beside its layers for a device; `experts_left`: those of some of its layers stay in RAM."""
-    borrowed = 0
-    if experts_left and settings.op_offload:
-        borrowed = max(layer.largest_expert for layer in model.weights.layers)
+    """Bytes beside its layers for a device; `lent`: the largest tensor that comes over from RAM."""
+    lent = lent if settings.op_offload else 0
 
     def part(*, first: bool, last: bool) -> int:
         return _part(
@@ -25,7 +30,7 @@ def device_overhead(
             first=first and not after_cpu,
             last=last,
             pipelined=pipelined,
-            borrowed=borrowed,
+            borrowed=lent if first or after_cpu else 0,
             after_cpu=after_cpu,
         )
 
@@ -51,9 +56,8 @@ def host_overhead(model: Model, settings: Settings, *, pipelined: bool, experts_
     masks = mask_cells(architecture, settings, range(architecture.running_layers))
     kinds = tuple(dict.fromkeys(block.experts for block in model.blocks if block.experts is not None))
     copies = PIPELINE_COPIES if pipelined else 1
-    return host_bytes(
-        architecture.width, masks, copies, largest_step(settings), kinds if experts_left else ()
-    )
+    left = CpuWork(early=kinds if experts_left else ())
+    return host_bytes(architecture.width, masks, copies, largest_step(settings), left)
 
 
 def cpu_overhead(model: Model, settings: Settings) -> Overhead:

@@ -1,24 +1,33 @@
 """Which layers of a model go to which device: the fastest split that fits, or what would make it fit."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from reconciler.core.types import Bytes
 from reconciler.gguf.types import tensor_type
 from reconciler.placement.devices import Device, Host
-from reconciler.placement.kv import cache_bytes, cache_problem
+from reconciler.placement.kv import cache_problem
 from reconciler.placement.memory import MemoryReport, Model, Split, estimate
-from reconciler.placement.overhead import cpu_overhead, device_overhead, host_overhead, lone_overhead
-from reconciler.placement.partition import Lane, Layers, partition
+from reconciler.placement.overflow import override_pattern
+from reconciler.placement.overhead import cpu_overhead
+from reconciler.placement.pace import layers_of, seconds_per_token
+from reconciler.placement.plans import (
+    Plan,
+    Way,
+    all_in_ram,
+    all_on_one,
+    all_on_several,
+    experts_in_ram,
+    first_layers_and_experts_in_ram,
+    first_layers_and_weights_in_ram,
+    first_layers_in_ram,
+    weights_in_ram,
+)
 from reconciler.placement.settings import Settings
 
-HOP_SECONDS = 30e-6
-"""What it costs per token that one device hands over to the next."""
-CONTEXT_IN_USE = 0.5
-"""Share of the KV cache that is read per token, on average over a conversation."""
 LEAST_CONTEXT = 4096
 """Proposals go no lower."""
-_TRIES = 3
+_TRIES = 4
 _SHORTAGE_STEP = 64 * 1024**2
 
 
@@ -44,6 +53,8 @@ class Placement:
             flags += ["--split-mode", "layer", "--tensor-split", ",".join(map(str, self.split.devices))]
         if self.split.expert_layers_on_cpu:
             flags += ["--n-cpu-moe", str(self.split.expert_layers_on_cpu)]
+        if self.split.overflow:
+            flags += ["--override-tensor", override_pattern(self.split.overflow)]
         return tuple(flags)
 
 
@@ -61,15 +72,6 @@ class Unplaced:
 
     short_by: Bytes
     proposals: tuple[Proposal, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    seconds: float
-    counts: tuple[int, ...]
-    """Layers per device, 0 for those that are left out."""
-    cpu: int = 0
-    expert_layers: int = 0
 
 
 def fit(model: Model, settings: Settings, devices: Sequence[Device], host: Host) -> Placement | Unplaced:
@@ -103,146 +105,63 @@ def by_shares(
     return Unplaced(Bytes(sum(max(0, excess) for excess in over)), proposals)
 
 
-def seconds_per_token(
-    model: Model, settings: Settings, split: Split, bandwidths: Sequence[float], host: Host
-) -> float:
-    """Expected time to generate one token with this split: bytes read over bandwidth, and hops."""
-    layers = _layers(model, settings, split.expert_layers_on_cpu)
-    seconds = sum(layers.reads[: split.cpu]) / host.bandwidth
-    seconds += _expert_seconds(model, split.expert_layers_on_cpu, host)
-    begin, used = split.cpu, int(split.cpu > 0)
-    for count, bandwidth in zip(split.devices, bandwidths, strict=True):
-        seconds += sum(layers.reads[begin : begin + count]) / bandwidth
-        begin += count
-        used += count > 0
-    return seconds + HOP_SECONDS * max(0, used - 1)
-
-
 def _fastest(model: Model, settings: Settings, devices: Sequence[Device], host: Host) -> Placement | None:
-    """Solve with overheads that hold for any part of the model, then check the answer exactly."""
-    rooms = list(devices)
-    for _ in range(_TRIES):
-        plans = _plans(model, settings, rooms, host)
-        plan = min(plans, key=lambda plan: plan.seconds, default=None)
-        if plan is None:
-            return None
-        placement = _placement(model, settings, devices, host, plan)
-        over = _over(placement, plan, devices, host)
-        if max(over) <= 0:
-            return _filled_up(model, settings, devices, host, plan)
-        rooms = [
-            replace(device, budget=Bytes(max(0, device.budget - max(0, excess))))
-            for device, excess in zip(rooms, over, strict=False)
-        ]
-    return None
+    """The fastest of all ways to use the devices, save for ways that cannot be it."""
+    found: list[Placement] = []
 
+    def solve(*ways: Way) -> bool:
+        solved = [_solved(way, model, settings, devices, host) for way in ways]
+        found.extend(placement for placement in solved if placement is not None)
+        return bool(found)
 
-def _filled_up(
-    model: Model, settings: Settings, devices: Sequence[Device], host: Host, plan: _Plan
-) -> Placement:
-    """With as many layers more off the CPU as fit exactly, where the general overheads were too careful."""
-    placement = _placement(model, settings, devices, host, plan)
-    while plan.cpu:
-        more = [
-            replace(
-                plan, cpu=plan.cpu - 1, counts=(*plan.counts[:index], count + 1, *plan.counts[index + 1 :])
-            )
-            for index, count in enumerate(plan.counts)
-            if count
-        ]
-        placed = [(one, _placement(model, settings, devices, host, one)) for one in more]
-        fits = [pair for pair in placed if max(_over(pair[1], pair[0], devices, host)) <= 0]
-        better = min(fits, key=lambda pair: pair[1].seconds_per_token, default=None)
-        if better is None or better[1].seconds_per_token >= placement.seconds_per_token:
-            break
-        plan, placement = better
-    return placement
-
-
-def _plans(model: Model, settings: Settings, devices: Sequence[Device], host: Host) -> Iterator[_Plan]:
-    """The best plan of each way to use the devices, save for ways that cannot be the best."""
-    inside = list(_all_on_one(model, settings, devices))
-    yield from inside
+    whole = solve(all_on_one)
     fastest = max((device.bandwidth for device in devices), default=0.0)
-    if any(devices[plan.counts.index(model.slots)].bandwidth == fastest for plan in inside):
-        return
-    several = list(_all_on_several(model, settings, devices))
-    yield from several
-    inside += several
-    if devices and model.architecture.experts and (len(devices) > 1 or not inside):
-        yield from _experts_in_ram(model, settings, devices, host)
-    if not inside:
-        yield from _first_layers_in_ram(model, settings, devices, host)
-
-
-def _all_on_one(model: Model, settings: Settings, devices: Sequence[Device]) -> Iterator[_Plan]:
-    layers = _layers(model, settings, 0)
-    for index, device in enumerate(devices):
-        overhead = lone_overhead(model, settings)
-        found = partition(layers, [Lane(device.room, device.bandwidth, overhead)], hop=HOP_SECONDS)
-        if found is not None:
-            yield _Plan(found[0], tuple(model.slots * (index == other) for other in range(len(devices))))
-
-
-def _all_on_several(model: Model, settings: Settings, devices: Sequence[Device]) -> Iterator[_Plan]:
-    if len(devices) > 1:
-        overhead = device_overhead(model, settings, pipelined=True)
-        lanes = [Lane(device.room, device.bandwidth, overhead) for device in devices]
-        found = partition(_layers(model, settings, 0), lanes, hop=HOP_SECONDS)
-        if found is not None:
-            yield _Plan(*found)
-
-
-def _experts_in_ram(
-    model: Model, settings: Settings, devices: Sequence[Device], host: Host
-) -> Iterator[_Plan]:
-    overhead = device_overhead(model, settings, pipelined=False, experts_left=True)
-    lanes = [Lane(device.room, device.bandwidth, overhead) for device in devices]
-    ram = (
-        model.weights.input
-        + model.beside.host
-        + host_overhead(model, settings, pipelined=False, experts_left=True)
-    )
-    for count in range(1, model.architecture.running_layers + 1):
-        ram += model.weights.layers[count - 1].experts
-        if ram > host.budget:
-            return
-        found = partition(_layers(model, settings, count), lanes, hop=HOP_SECONDS)
-        if found is not None:
-            yield _Plan(found[0] + _expert_seconds(model, count, host), found[1], expert_layers=count)
-
-
-def _first_layers_in_ram(
-    model: Model, settings: Settings, devices: Sequence[Device], host: Host
-) -> Iterator[_Plan]:
-    room = host.budget - model.weights.input - model.beside.host
-    cpu = Lane(room, host.bandwidth, cpu_overhead(model, settings))
-    overhead = device_overhead(model, settings, pipelined=False, after_cpu=True)
-    lanes = [Lane(device.room, device.bandwidth, overhead) for device in devices]
-    found = partition(_layers(model, settings, 0), [cpu, *lanes], hop=HOP_SECONDS, first_required=True)
-    if found is not None:
-        yield _Plan(found[0], found[1][1:], cpu=found[1][0])
-
-
-def _layers(model: Model, settings: Settings, expert_layers_on_cpu: int) -> Layers:
-    """Sizes and reads per layer, the output last; experts in RAM are in neither."""
-    architecture = model.architecture
-    share = architecture.experts_used / architecture.experts if architecture.experts else 1.0
-    sizes, reads = [], []
-    for number, (layer, cache) in enumerate(
-        zip(model.weights.layers, cache_bytes(architecture, settings), strict=True)
+    if not any(
+        device.bandwidth == fastest for one in found for device in devices if device.id in one.devices
     ):
-        experts = 0 if number < expert_layers_on_cpu else layer.experts
-        sizes.append(layer.shared + experts + cache)
-        reads.append(layer.shared + experts * share + cache * CONTEXT_IN_USE)
-    return Layers((*sizes, model.weights.output), (*reads, float(model.weights.output)))
+        whole = solve(all_on_several)
+        if model.architecture.experts and (len(devices) > 1 or not whole):
+            solve(experts_in_ram) or solve(first_layers_and_experts_in_ram)
+        if not whole:
+            solve(first_layers_and_weights_in_ram, weights_in_ram) or solve(first_layers_in_ram, all_in_ram)
+    return min(found, key=lambda placement: placement.seconds_per_token, default=None)
 
 
-def _expert_seconds(model: Model, count: int, host: Host) -> float:
-    if not count:
-        return 0.0
-    share = model.architecture.experts_used / model.architecture.experts
-    return sum(layer.experts for layer in model.weights.layers[:count]) * share / host.bandwidth
+def _solved(
+    way: Way, model: Model, settings: Settings, devices: Sequence[Device], host: Host
+) -> Placement | None:
+    """Solve with overheads that hold for any part of the model, and check the answer exactly.
+
+    Then once more with what the parts that were found really need, where that is less; and as often as they
+    need more than there is.
+    """
+    rooms, best, filled = list(devices), None, False
+    for _ in range(_TRIES):
+        plan = way(model, settings, rooms, host)
+        if plan is None:
+            break
+        placement = _placement(model, settings, devices, host, plan)
+        *over, over_in_ram = _over(placement, plan, devices, host)
+        more = [
+            device.room + excess - need
+            for device, excess, need in zip(devices, over, plan.needed, strict=True)
+        ]
+        if max(*over, over_in_ram, 0) == 0:
+            if best is None or placement.seconds_per_token < best.seconds_per_token:
+                best = placement
+            if filled or min(more, default=0) >= 0:
+                break
+            filled = True
+            rooms = [_with_room(device, -min(0, size)) for device, size in zip(devices, more, strict=True)]
+        elif max(over, default=0) > 0:
+            rooms = [_with_room(room, -max(0, size)) for room, size in zip(rooms, more, strict=True)]
+        else:
+            break
+    return best
+
+
+def _with_room(device: Device, more: int) -> Device:
+    return replace(device, budget=Bytes(max(0, device.budget + more)))
 
 
 def _counts_by_shares(sizes: Sequence[int], percentages: Sequence[int]) -> tuple[int, ...]:
@@ -262,16 +181,17 @@ def _counts_by_shares(sizes: Sequence[int], percentages: Sequence[int]) -> tuple
 def _shared_out(
     model: Model, settings: Settings, devices: Sequence[Device], host: Host, percentages: Sequence[int]
 ) -> tuple[Placement, list[int]]:
-    plan = _Plan(0.0, _counts_by_shares(_layers(model, settings, 0).sizes, percentages))
+    counts = _counts_by_shares(layers_of(model, settings, 0).sizes, percentages)
+    plan = Plan(0.0, counts, needed=(0,) * len(counts))
     placement = _placement(model, settings, devices, host, plan)
     return placement, _over(placement, plan, devices, host)
 
 
 def _placement(
-    model: Model, settings: Settings, devices: Sequence[Device], host: Host, plan: _Plan
+    model: Model, settings: Settings, devices: Sequence[Device], host: Host, plan: Plan
 ) -> Placement:
     used = [device for device, count in zip(devices, plan.counts, strict=True) if count]
-    split = Split(plan.cpu, tuple(count for count in plan.counts if count), plan.expert_layers)
+    split = Split(plan.cpu, tuple(count for count in plan.counts if count), plan.expert_layers, plan.overflow)
     speeds = [device.bandwidth for device in used]
     return Placement(
         devices=tuple(device.id for device in used),
@@ -281,7 +201,7 @@ def _placement(
     )
 
 
-def _over(placement: Placement, plan: _Plan, devices: Sequence[Device], host: Host) -> list[int]:
+def _over(placement: Placement, plan: Plan, devices: Sequence[Device], host: Host) -> list[int]:
     """Bytes above the budget per device, RAM last; negative where there is room."""
     parts = iter(placement.report.devices)
     over = [
@@ -293,7 +213,7 @@ def _over(placement: Placement, plan: _Plan, devices: Sequence[Device], host: Ho
 
 def _shortage(model: Model, settings: Settings, devices: Sequence[Device], host: Host) -> Bytes:
     """How much more RAM would do, to within `_SHORTAGE_STEP`; with enough of it all fits on the CPU."""
-    low, high = 0, sum(_layers(model, settings, 0).sizes) + model.weights.input
+    low, high = 0, sum(layers_of(model, settings, 0).sizes) + model.weights.input
     high += cpu_overhead(model, settings).only
     while high - low > _SHORTAGE_STEP:
         middle = (low + high) // 2

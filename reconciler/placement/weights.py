@@ -1,11 +1,13 @@
 """Which part of a model each tensor belongs to, and so which device it goes to."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from reconciler.core.types import Bytes
 from reconciler.gguf.header import GgufHeader, Tensor
 from reconciler.placement.architecture import Architecture
+from reconciler.placement.overflow import PARTS, part_of
 
 _BLOCK = re.compile(r"^blk\.(\d+)\.(.+)$")
 _EXPERTS = re.compile(r"^ffn_(up|down|gate|gate_up)_(ch|)exps")
@@ -23,10 +25,18 @@ class LayerWeights:
     experts: Bytes
     largest_expert: Bytes
     """The largest single expert tensor, which a GPU copies whole when it computes a long prompt with it."""
+    largest: Bytes
+    """The same of all tensors."""
+    feed_forward: tuple[Bytes, ...]
+    """Of `shared`, what can be left on the CPU too: a feed-forward without experts, by `PARTS`."""
 
     @property
     def total(self) -> Bytes:
         return Bytes(self.shared + self.experts)
+
+    def parts(self, names: Iterable[str]) -> Bytes:
+        """Bytes of these parts of the feed-forward."""
+        return Bytes(sum(self.feed_forward[PARTS.index(name)] for name in names))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +56,38 @@ class Weights:
         return Bytes(self.input + self.output - self.tied + sum(layer.total for layer in self.layers))
 
 
+class _Sum:
+    """What is found of one layer."""
+
+    def __init__(self) -> None:
+        self.shared = self._experts = self._largest_expert = self._largest = 0
+        self._parts = [0] * len(PARTS)
+
+    def add(self, name: str, nbytes: int) -> None:
+        self._largest = max(self._largest, nbytes)
+        if _EXPERTS.match(name):
+            self._experts += nbytes
+            self._largest_expert = max(self._largest_expert, nbytes)
+            return
+        self.shared += nbytes
+        part = part_of(name)
+        if part is not None:
+            self._parts[part] += nbytes
+
+    def weights(self) -> LayerWeights:
+        return LayerWeights(
+            shared=Bytes(self.shared),
+            experts=Bytes(self._experts),
+            largest_expert=Bytes(self._largest_expert),
+            largest=Bytes(self._largest),
+            feed_forward=tuple(Bytes(size) for size in self._parts),
+        )
+
+
 def read_weights(header: GgufHeader, architecture: Architecture) -> Weights:
     """Sort the tensors by layer. Prediction blocks count as empty: a server does not load them."""
     count = len(architecture.layers)
-    shared, experts, largest = [0] * count, [0] * count, [0] * count
+    layers = [_Sum() for _ in range(count)]
     entry = output = tied = 0
     has_output = False
     for tensor in header.tensors:
@@ -59,24 +97,18 @@ def read_weights(header: GgufHeader, architecture: Architecture) -> Weights:
                 entry += tensor.nbytes
                 tied += tensor.nbytes if tensor.name == _TIED else 0
             elif tensor.name.startswith("rope_"):
-                shared[0] += tensor.nbytes
+                layers[0].shared += tensor.nbytes
             else:
                 output += tensor.nbytes
                 has_output |= tensor.name == "output.weight"
             continue
         number = min(int(place[1]), count - 1)
-        if number >= architecture.running_layers:
-            continue
-        if _EXPERTS.match(place[2]):
-            experts[number] += tensor.nbytes
-            largest[number] = max(largest[number], tensor.nbytes)
-        else:
-            shared[number] += tensor.nbytes
+        if number < architecture.running_layers:
+            layers[number].add(place[2], tensor.nbytes)
     tied = 0 if has_output else tied
-    layers = zip(shared, experts, largest, strict=True)
     return Weights(
         input=Bytes(entry),
-        layers=tuple(LayerWeights(Bytes(one), Bytes(two), Bytes(three)) for one, two, three in layers),
+        layers=tuple(layer.weights() for layer in layers),
         output=Bytes(output + tied),
         tied=Bytes(tied),
     )

@@ -16,6 +16,7 @@ from reconciler.kinds.placement.remember import remembered
 from reconciler.kinds.placement.types import DeviceKind, Ground, Layout, Part, Record, Wish
 from reconciler.placement.ledger import most_copies
 from reconciler.placement.memory import ALONE, DeviceMemory, Split, estimate
+from reconciler.placement.overflow import Overflow
 from reconciler.reconcile.desired import ActiveProfile
 from reconciler.reconcile.headers import figures_of
 from reconciler.reconcile.placement import Survey, survey
@@ -132,6 +133,7 @@ def _figures_document(record: Record) -> dict[str, Any]:
         "devices": [_part_document(part) for part in record.devices],
         "ram": _part_document(record.ram),
         "expert_layers_in_ram": record.expert_layers_in_ram,
+        "feed_forward_in_ram": {str(layer): list(parts) for layer, parts in record.feed_forward_in_ram},
         "expected_tokens_per_second": round(1 / record.seconds_per_token, 1)
         if record.seconds_per_token
         else None,
@@ -207,6 +209,7 @@ def check(view: View, wish: Wish, site: Site, model_path: str) -> tuple[Check, .
         record.ram.layers if record.devices else claim.model.slots,
         tuple(part.layers for part in record.devices),
         record.expert_layers_in_ram,
+        tuple(Overflow(layer, parts) for layer, parts in record.feed_forward_in_ram),
     )
     bare = replace(claim.model, beside=ALONE)
     report = estimate(bare, settings, split)

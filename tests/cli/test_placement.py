@@ -90,6 +90,16 @@ def test_one_model_is_explained_device_by_device(desk: Desk) -> None:
     assert "RTX 5080" in shown
 
 
+def test_weights_that_stay_in_ram_are_shown(desk: Desk) -> None:
+    desk.spec("    context_tokens: 4096\n", "llama-3.1-70b")
+    [runtime] = desk.json()["runtimes"]
+    shown = desk.text("llama-3.1-70b")
+    assert "of layers on devices stay in RAM: " in shown
+    for layer, parts in runtime["feed_forward_in_ram"].items():
+        assert f"ffn_{parts[-1]} of " in shown
+        assert layer in shown
+
+
 def test_what_does_not_fit_is_named_with_what_would_help(desk: Desk) -> None:
     desk.spec("    context_tokens: 131072\n", "qwen3-4b", "llama-3.1-70b", ram="60GiB")
     document = desk.json()

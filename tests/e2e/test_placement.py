@@ -27,16 +27,21 @@ def devices() -> Iterator[tuple[str, ...]]:
         yield addresses
 
 
-def use_profile(workspace: Workspace, profile: str, *, layers: int = 6) -> Path:
+def use_profile(workspace: Workspace, profile: str, *, layers: int = 6, answer: str = ANSWER) -> Path:
     """One model of several layers under one profile; gives the file of its placement."""
-    model = workspace.add("wide", ANSWER)
-    model.files["v1"].write_bytes(tiny_model(ANSWER, layers=layers))
+    model = workspace.add("wide", answer)
+    model.files["v1"].write_bytes(tiny_model(answer, layers=layers))
     workspace.write()
     spec = workspace.spec / "models.yaml"
     text = spec.read_text().replace("cpu_only: {gpus: []}", f"pool: {profile}")
     spec.write_text(text.replace("cpu_only: {port", "pool: {port"))
     workspace.commit("profile")
     return workspace.root / "overrides-cache" / "wide-pool.json"
+
+
+def buffers(log: Path) -> dict[tuple[str, str], float]:
+    """What the engine says of each device's buffers, in MiB, by device and kind."""
+    return {(device, kind): float(size) for device, kind, size in BUFFER.findall(log.read_text())}
 
 
 @pytest.mark.parametrize("shares", [(50, 50), (40, 30, 30)], ids=["two", "three"])
@@ -54,7 +59,7 @@ def test_a_model_is_served_over_several_devices_as_its_placement_says(
     kept = json.loads(file.read_text())
     assert [part["id"] for part in kept["devices"]] == list(used)
     [log] = (workspace.store / "state" / "logs").glob("llama@wide-pool*")
-    said = {(device, kind): float(size) for device, kind, size in BUFFER.findall(log.read_text())}
+    said = buffers(log)
     for part in kept["devices"]:
         for kind, word in (("model", "model"), ("KV", "context")):
             assert abs(part[word] / MIB - said[part["id"], kind]) < 0.02, (part, said)
@@ -62,6 +67,37 @@ def test_a_model_is_served_over_several_devices_as_its_placement_says(
     findings = workspace.json("doctor", codes=(0, 1))["findings"]
     [finding] = [one["detail"] for one in findings if one["name"] == "placement"]
     assert finding.startswith("llama@wide-pool: ")
+    assert workspace.json("plan")["has_changes"] is False
+
+
+@pytest.mark.parametrize("count", [2, 3], ids=["two", "three"])
+def test_feed_forward_weights_that_do_not_fit_are_served_from_ram(
+    workspace: Workspace, devices: tuple[str, ...], count: int
+) -> None:
+    """Six layers, of which each device holds one or two, but for some weights."""
+    workspace.engine = str(rpc_llama_server())
+    answer = " ".join(f"word{number}" for number in range(120))
+    servers = ", ".join(f'{{address: "{one}", vram: 67.5MiB}}' for one in devices[:count])
+    file = use_profile(workspace, f"{{gpus: [], rpc: [{servers}]}}", answer=answer)
+    spec = workspace.spec / "models.yaml"
+    spec.write_text(spec.read_text().replace("settings:\n", "settings:\n  bandwidths: {ram: 1}\n", 1))
+    workspace.edit("wide", "flags: {", "flags: {log-verbosity: 4, ")
+    workspace.ok("apply", "--yes")
+    said = chat(workspace.models[0].port)
+    assert answer.startswith(said)
+    assert said.count("word") > 32
+    kept = json.loads(file.read_text())
+    assert [part["id"] for part in kept["devices"]] == list(devices[:count])
+    assert kept["feed_forward_in_ram"]
+    [runtime] = workspace.json("show", "wide")["runtimes"]
+    pattern = runtime["argv"][runtime["argv"].index("--override-tensor") + 1]
+    assert pattern.startswith(r"^blk\.")
+    [log] = (workspace.store / "state" / "logs").glob("llama@wide-pool*")
+    reported = buffers(log)
+    for part in kept["devices"]:
+        for kind, word in (("model", "model"), ("KV", "context")):
+            assert abs(part[word] / MIB - reported[part["id"], kind]) < 0.02, (part, reported)
+        assert abs(part["compute"] / MIB - reported[part["id"], "compute"]) < 1, (part, reported)
     assert workspace.json("plan")["has_changes"] is False
 
 

@@ -4,19 +4,24 @@
 """
 
 import argparse
+import os
 import random
+import re
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
+from reconciler.core.types import Bytes
 from reconciler.gguf.types import tensor_type
+from reconciler.placement.devices import MARGIN, Device
 from reconciler.placement.memory import Model, Split, estimate, read_model_figures
+from reconciler.placement.overflow import PARTS, Overflow, choices, override_pattern
 from reconciler.placement.settings import Settings
 from tests.placement import shapes
 from tests.support.engines import ggml_rpc_server, rpc_llama_fit_params
@@ -26,6 +31,7 @@ BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 CONTEXTS = (4096, 32768, 131072)
 CACHE_TYPES = ("f16", "q8_0", "q4_0")
 MIB = 1024 * 1024
+NOTHING: Mapping[str, str] = {}
 EXTREME = 0.3
 """Share of random splits with devices of one or two layers."""
 
@@ -66,6 +72,16 @@ def layouts(model: Model) -> Iterator[tuple[str, Split]]:
     yield "CPU + 2", Split(third, (third, slots - 2 * third))
     if model.architecture.experts:
         yield "experts on CPU", Split(0, (slots,), expert_layers_on_cpu=third)
+    else:
+        yield "feed-forward on CPU", _overflowing(model, Split(third, (third, slots - 2 * third)))
+
+
+def _overflowing(model: Model, split: Split) -> Split:
+    """Of each device's first two layers some feed-forward weights stay in RAM."""
+    firsts = [split.cpu + sum(split.devices[:number]) for number in range(len(split.devices))]
+    left = [Overflow(first, PARTS) for first in firsts]
+    left += [Overflow(first + 1, ("down",)) for first in firsts]
+    return replace(split, overflow=tuple(left))
 
 
 def cases(model: Model, contexts: Iterable[int], caches: Iterable[str]) -> Iterator[Case]:
@@ -88,8 +104,8 @@ def random_case(model: Model, choice: random.Random) -> Case:
     bounds = sorted({0, left, *(cut for cut in cuts if 0 < cut < left)})
     devices = tuple(end - begin for begin, end in pairwise(bounds))
     experts = 0
-    if model.architecture.experts and cpu == 0 and choice.random() < 0.5:
-        experts = choice.randint(1, model.architecture.running_layers)
+    if model.architecture.experts and choice.random() < 0.5:
+        experts = choice.randint(min(cpu + 1, slots - 1), model.architecture.running_layers)
     return Case(
         choice.choice((2048, 16384, 131072)),
         choice.choice(CACHE_TYPES),
@@ -99,25 +115,80 @@ def random_case(model: Model, choice: random.Random) -> Case:
     )
 
 
+def overflowing_case(model: Model, choice: random.Random) -> Case:
+    """Any split of a dense model with any layers' feed-forward weights in RAM, in whole or in part."""
+    case = random_case(model, choice)
+    there = range(case.split.cpu, model.architecture.running_layers)
+    layers = choice.sample(there, choice.randint(0, min(len(there), 12)))
+    overflow = tuple(
+        Overflow(number, choice.choice(list(choices(model.weights.layers[number].feed_forward).values())))
+        for number in sorted(layers)
+    )
+    return replace(case, split=replace(case.split, overflow=overflow))
+
+
+def tight_case(model: Model, choice: random.Random) -> tuple[Case, list[Device]]:
+    """Devices that the model does not fit on; the case's split is still to be found."""
+    case = Case(choice.choice((4096, 32768)), choice.choice(CACHE_TYPES), 1, "tight", Split(model.slots, ()))
+    whole = estimate(model, settings_of(case), case.split).host.total
+    count = choice.randint(1, 3)
+    shares = [choice.uniform(0.2, 1.0) for _ in range(count)]
+    room = choice.uniform(0.5, 0.95) * whole / sum(shares)
+    speeds = choice.sample((960e9, 484e9, 360e9), count)
+    cards = [
+        Device(str(number), Bytes(int(share * room) + MARGIN), speed)
+        for number, (share, speed) in enumerate(zip(shares, speeds, strict=True))
+    ]
+    return case, cards
+
+
 def ask(
     path: Path, case: Case, servers: Sequence[str], flags: Sequence[str] = ()
 ) -> list[tuple[int, int, int]]:
     """Model, context and compute in MiB per device, the host last, as llama.cpp counts them."""
     split = case.split
-    command = [str(rpc_llama_fit_params()), "-m", str(path), "-fitp", "on", "--no-repack"]
-    command += flags
-    command += ["-c", str(case.context), "-np", str(case.parallel), "-ctk", case.cache, "-ctv", case.cache]
-    if split.devices:
-        command += ["-ngl", str(sum(split.devices)), "-ts", ",".join(map(str, split.devices))]
-        command += ["--rpc", ",".join(servers[: len(split.devices)])]
-    if split.expert_layers_on_cpu:
-        command += ["-ncmoe", str(split.expert_layers_on_cpu)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    lines = [line.split() for line in done.stdout.splitlines()]
+    told = _told(path, case, (*_flags(split, servers), *flags)).stdout
+    lines = [line.split() for line in told.splitlines()]
     found = [line for line in lines if line and line[0].startswith(("RPC", "Host"))]
-    assert len(found) == len(split.devices) + 1, done.stdout
+    assert len(found) == len(split.devices) + 1, told
     return [(int(line[1]), int(line[2]), int(line[3])) for line in found]
+
+
+def handovers(path: Path, case: Case, servers: Sequence[str], flags: Sequence[str] | None = None) -> int:
+    """How often one device hands over to another in the graph of one token, embeddings included.
+
+    `flags` stand for those of the case's split.
+    """
+    own = _flags(case.split, servers) if flags is None else flags
+    told = _told(path, case, (*own, "-v"), {"GGML_SCHED_DEBUG": "2"}).stderr
+    # Graphs are reserved for a prompt, for one token, and for a prompt again.
+    _, _, token, *_ = re.split(r"## SPLIT #0: ", f"## {told}")
+    route = ["CPU", *re.findall(r"## SPLIT #[1-9]\d*: (\S+)", token)]
+    return sum(here != there for here, there in pairwise(route))
+
+
+def _flags(split: Split, servers: Sequence[str]) -> list[str]:
+    flags = []
+    if split.devices:
+        flags += ["-ngl", str(sum(split.devices)), "-ts", ",".join(map(str, split.devices))]
+        flags += ["--rpc", ",".join(servers[: len(split.devices)])]
+    if split.expert_layers_on_cpu:
+        flags += ["-ncmoe", str(split.expert_layers_on_cpu)]
+    if split.overflow:
+        flags += ["-ot", override_pattern(split.overflow)]
+    return flags
+
+
+def _told(
+    path: Path, case: Case, flags: Sequence[str], environment: Mapping[str, str] = NOTHING
+) -> subprocess.CompletedProcess[str]:
+    command = [str(rpc_llama_fit_params()), "-m", str(path), "-fitp", "on", "--no-repack", *flags]
+    command += ["-c", str(case.context), "-np", str(case.parallel), "-ctk", case.cache, "-ctv", case.cache]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=False, env={**os.environ, **environment}
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done
 
 
 def ours(model: Model, settings: Settings, split: Split) -> list[tuple[int, int, int]]:

@@ -8,24 +8,33 @@ from typing import Any
 
 import pytest
 
+from reconciler.core.types import Bytes
+from reconciler.placement.devices import Host
 from reconciler.placement.memory import Model, Split, read_model_figures
+from reconciler.placement.pace import hops
+from reconciler.placement.split import Placement, fit
 from tests.placement import shapes
 from tests.placement.oracle import (
     DOCUMENT,
+    MIB,
     Case,
     Row,
     ask,
     compare,
+    handovers,
     measure,
     ours,
+    overflowing_case,
     random_case,
     settings_of,
     table,
+    tight_case,
     written,
 )
 
 MOST_OVER = 3.0
 MOST_UNDER = -1.0
+DENSE = ("qwen2.5-7b", "llama-3.1-8b", "llama-3.1-70b", "qwen3-4b", "gemma-3-12b")
 CASES = 24
 """Random splits per shape."""
 SMALL = 4
@@ -104,6 +113,55 @@ def test_no_device_of_any_split_takes_more_than_reckoned(
             assert row.ours[:2] == row.theirs[:2], row
             short = sum(row.theirs) - sum(row.ours)
             assert row.error >= MOST_UNDER or short <= SMALL, f"{row} {row.error:+.1f} %"
+
+
+@pytest.mark.parametrize("name", DENSE)
+def test_feed_forward_weights_in_ram_of_any_layers_are_reckoned(
+    name: str, models: Path, devices: tuple[str, ...], model: Callable[[str], Model]
+):
+    one = model(name)
+    choice = random.Random(name)
+    for _ in range(CASES):
+        case = overflowing_case(one, choice)
+        rows = compare(name, one, models / f"{name}.gguf", case, devices)
+        ours_in_all, theirs_in_all = sum(sum(row.ours) for row in rows), sum(sum(row.theirs) for row in rows)
+        assert MOST_UNDER <= 100 * (ours_in_all / theirs_in_all - 1) <= MOST_OVER, case
+        for row in rows:
+            assert row.ours[:2] == row.theirs[:2], row
+            short = sum(row.theirs) - sum(row.ours)
+            assert row.error >= MOST_UNDER or short <= SMALL, f"{row} {row.error:+.1f} %"
+
+
+@pytest.mark.parametrize("name", DENSE)
+def test_what_is_chosen_for_too_little_memory_fits_by_llama_cpps_own_figures(
+    name: str, models: Path, devices: tuple[str, ...], model: Callable[[str], Model]
+):
+    one, path = model(name), models / f"{name}.gguf"
+    choice = random.Random(name)
+    for _ in range(CASES // 3):
+        case, cards = tight_case(one, choice)
+        found = fit(one, settings_of(case), cards, Host(Bytes(256 * 1024**3)))
+        assert isinstance(found, Placement)
+        assert not found.split.whole
+        used = [card for card in cards if card.id in found.devices]
+        case = replace(case, split=found.split)
+        for card, row in zip(used, compare(name, one, path, case, devices), strict=False):
+            assert row.ours[:2] == row.theirs[:2], row
+            assert sum(row.theirs) * MIB <= card.budget, row
+            over = sum(row.ours) - sum(row.theirs)
+            assert over <= SMALL or row.error <= MOST_OVER, f"{row} {row.error:+.1f} %"
+
+
+@pytest.mark.parametrize("name", ["llama-3.1-8b", "gemma-3-12b", "qwen3-30b-a3b"])
+def test_devices_hand_over_as_often_as_llama_cpp_splits_its_graph(
+    name: str, models: Path, devices: tuple[str, ...], model: Callable[[str], Model]
+):
+    one, path = model(name), models / f"{name}.gguf"
+    choice = random.Random(name)
+    for _ in range(6):
+        case = random_case(one, choice) if one.architecture.experts else overflowing_case(one, choice)
+        from_the_embeddings = int(case.split.cpu == 0)
+        assert hops(one, case.split) + from_the_embeddings == handovers(path, case, devices), case
 
 
 @pytest.mark.slow

@@ -1,9 +1,11 @@
-from itertools import product
+from collections.abc import Iterator
+from itertools import accumulate, product
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reconciler.placement.leaving import Leaving
 from reconciler.placement.partition import Lane, Layers, Overhead, partition
 
 HOP = 0.25
@@ -55,10 +57,58 @@ def test_no_split_is_faster_than_the_chosen_one(layers, lanes, first_required):
     best = by_trying_all(layers, lanes, first_required=first_required)
     assert (found is None) == (best is None)
     if found is not None and best is not None:
-        cost, counts = found
-        assert cost == pytest.approx(best)
-        assert seconds(layers, lanes, counts) == pytest.approx(best)
-        assert sum(counts) == len(layers.sizes)
+        assert found.seconds == pytest.approx(best)
+        assert seconds(layers, lanes, found.counts) == pytest.approx(best)
+        assert sum(found.counts) == len(layers.sizes)
+
+
+RAM = 0.5
+"""Bytes per second, slower than any lane."""
+
+
+def leaving_some(
+    layers: Layers, lanes: list[Lane], counts: tuple[int, ...], left: tuple[int, ...]
+) -> float | None:
+    """The cost of one split with so much left in RAM of each layer; None where it does not fit."""
+    sizes = tuple(size - amount for size, amount in zip(layers.sizes, left, strict=True))
+    reads = tuple(read - amount for read, amount in zip(layers.reads, left, strict=True))
+    spent = seconds(Layers(sizes, reads), lanes, counts)
+    handed_over = {end - 1 for end, count in zip(accumulate(counts), counts, strict=True) if count}
+    hops = sum(
+        2 - (number in handed_over and number + 1 < len(left)) for number in range(len(left)) if left[number]
+    )
+    return None if spent is None else spent + sum(left) / RAM + HOP * hops
+
+
+def with_leaving(layers: Layers, lanes: list[Lane], amounts: list[tuple[int, ...]]) -> Iterator[float]:
+    """The cost of every split of which each lane leaves something of two layers at most."""
+    total = len(layers.sizes)
+    for counts in product(range(total + 1), repeat=len(lanes)):
+        if sum(counts) != total:
+            continue
+        for left in product(*[(0, *each) for each in amounts]):
+            ends = list(accumulate(counts))
+            touched = [sum(map(bool, left[end - n : end])) for end, n in zip(ends, counts, strict=True)]
+            if max(touched) <= 2 and (cost := leaving_some(layers, lanes, counts, left)) is not None:
+                yield cost
+
+
+divided = st.lists(st.tuples(st.integers(4, 9), st.sampled_from([(), (1, 3), (2,), (1, 2, 4)])), max_size=5)
+
+
+@settings(max_examples=150, deadline=None)
+@given(divided.filter(bool), st.lists(lanes_, min_size=1, max_size=3))
+def test_what_does_not_fit_is_left_in_ram_at_the_least_cost(divided, lanes):
+    layers = Layers(tuple(size for size, _ in divided), tuple(float(size) for size, _ in divided))
+    amounts = [amounts for _, amounts in divided]
+    found = partition(layers, lanes, hop=HOP, leaving=Leaving(amounts, speed=RAM, hop=HOP, may_end=True))
+    best = min(with_leaving(layers, lanes, amounts), default=None)
+    assert (found is None) == (best is None)
+    if found is not None:
+        assert found.seconds == pytest.approx(best)
+        left = {one.layer: one.amount for one in found.left}
+        in_order = tuple(left.get(number, 0) for number in range(len(layers.sizes)))
+        assert leaving_some(layers, lanes, found.counts, in_order) == pytest.approx(best)
 
 
 def test_a_small_model_is_not_smeared_over_two_equal_devices():
@@ -66,7 +116,7 @@ def test_a_small_model_is_not_smeared_over_two_equal_devices():
     lanes = [Lane(100, 1.0, none), Lane(100, 1.0, none)]
     found = partition(Layers((1,) * 10, (1.0,) * 10), lanes, hop=HOP)
     assert found is not None
-    assert sorted(found[1]) == [0, 10]
+    assert sorted(found.counts) == [0, 10]
 
 
 def test_the_faster_device_gets_what_fits_on_it():
@@ -74,4 +124,4 @@ def test_the_faster_device_gets_what_fits_on_it():
     lanes = [Lane(6, 1.0, none), Lane(7, 10.0, none)]
     found = partition(Layers((1,) * 10, (1.0,) * 10), lanes, hop=HOP)
     assert found is not None
-    assert found[1] == (3, 7)
+    assert found.counts == (3, 7)

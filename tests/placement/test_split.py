@@ -1,14 +1,18 @@
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import product
+from math import inf
 
 import pytest
 
 from reconciler.core.types import Bytes
 from reconciler.placement.devices import MARGIN, Device, Host, known_bandwidth
 from reconciler.placement.memory import Model, Split, estimate
+from reconciler.placement.overflow import Overflow, choices
+from reconciler.placement.pace import seconds_per_token
 from reconciler.placement.settings import Settings
-from reconciler.placement.split import Placement, Unplaced, by_shares, fit, seconds_per_token
+from reconciler.placement.split import Placement, Unplaced, by_shares, fit
 from tests.placement import shapes
 
 GIB = 1024**3
@@ -22,6 +26,10 @@ def device(name: str, gib: float, bandwidth: float) -> Device:
     return Device(name, Bytes(int(gib * GIB)), bandwidth)
 
 
+TENSORS = (
+    "attn_norm.weight", "attn_q.weight", "attn_output.weight", "ffn_norm.weight", "ffn_gate.weight",
+    "ffn_up.weight", "ffn_down.weight", "ffn_gate_inp.weight", "ffn_down_exps.weight",
+)  # fmt: skip
 CARDS = (device("a", 15, FAST), device("b", 11, SLOW), device("c", 10, MIDDLE))
 
 
@@ -49,13 +57,56 @@ def test_no_gpu_means_the_cpu(model):
     assert found.split.cpu == model("qwen3-4b").slots
 
 
+def flag(found: Placement, name: str) -> str:
+    return found.flags[found.flags.index(name) + 1]
+
+
 def test_layers_that_fit_on_no_gpu_stay_in_ram_and_the_kv_of_the_others_does_not(model):
     seventy = model("llama-3.1-70b")
     found = placed(fit(seventy, SETTINGS, CARDS, HOST))
     assert found.devices == ("a", "b", "c")
     assert 0 < found.split.cpu < 40
-    assert found.flags[:2] == ("--gpu-layers", str(seventy.slots - found.split.cpu))
-    assert sum(map(int, found.flags[-1].split(","))) == seventy.slots - found.split.cpu
+    assert flag(found, "--gpu-layers") == str(seventy.slots - found.split.cpu)
+    assert sum(map(int, flag(found, "--tensor-split").split(","))) == seventy.slots - found.split.cpu
+
+
+def test_gaps_are_filled_with_layers_whose_feed_forward_stays_in_ram_in_part(model):
+    seventy = model("llama-3.1-70b")
+    found = placed(fit(seventy, ALONE, CARDS, HOST))
+    smallest = min(seventy.weights.layers[0].feed_forward)
+    for card, taken in zip(CARDS, found.report.devices, strict=True):
+        assert 0 <= card.room - taken.total < smallest
+    patterns = flag(found, "--override-tensor").split(",")
+    assert len(patterns) <= 3
+    for pattern in patterns:
+        expression, _, place = pattern.rpartition("=")
+        assert place == "CPU"
+        assert expression.startswith(r"^blk\.")
+    names = [f"blk.{layer}.{name}" for layer in range(80) for name in TENSORS]
+    left = {name for name in names for pattern in patterns if re.search(pattern.removesuffix("=CPU"), name)}
+    assert left == {
+        f"blk.{one.layer}.ffn_{part}.weight" for one in found.split.overflow for part in one.parts
+    }
+
+
+def test_one_tensor_in_ram_keeps_llama_cpp_from_copying_inputs_where_those_do_not_fit(model):
+    eight, wanted = model("llama-3.1-8b"), Settings(131072, op_offload=False)
+    halves = estimate(eight, wanted, Split(0, (16, 17), overflow=(Overflow(0, ("down",)),)))
+    whole = estimate(eight, wanted, Split(0, (16, 17)))
+    assert whole.devices[1].total > halves.devices[1].total + GIB // 8
+    cards = [
+        Device(str(number), Bytes(part.total + MARGIN + GIB // 16), FAST)
+        for number, part in enumerate(halves.devices)
+    ]
+    found = placed(fit(eight, wanted, cards, HOST))
+    assert found.split.cpu == 0
+    assert [one.parts for one in found.split.overflow] == [("down",)]
+
+
+def test_a_model_that_fits_keeps_all_its_weights_on_gpus(model):
+    for name in ("qwen2.5-7b", "llama-3.1-8b", "gemma-3-12b"):
+        for count in (1, 2, 3):
+            assert placed(fit(model(name), SETTINGS, CARDS[:count], HOST)).split.whole
 
 
 def test_experts_overflow_into_ram_by_whole_layers_while_attention_stays_on_the_gpus(model):
@@ -63,6 +114,13 @@ def test_experts_overflow_into_ram_by_whole_layers_while_attention_stays_on_the_
     assert found.split.cpu == 0
     assert found.split.expert_layers_on_cpu > 60
     assert found.flags[-2:] == ("--n-cpu-moe", str(found.split.expert_layers_on_cpu))
+
+
+def test_where_the_context_alone_is_too_much_some_layers_stay_in_ram_and_the_experts_of_all(model):
+    found = placed(fit(model("qwen3-235b-a22b"), Settings(131072), CARDS[:2], Host(Bytes(200 * GIB))))
+    assert 0 < found.split.cpu < 40
+    assert found.split.expert_layers_on_cpu > 80
+    assert flag(found, "--n-cpu-moe") == str(found.split.expert_layers_on_cpu)
 
 
 @pytest.mark.parametrize("name", shapes.NAMES)
@@ -90,34 +148,63 @@ def cut_down(whole: Model, layers: int) -> Model:
 def test_no_split_of_a_short_model_is_faster(name, room, model):
     """Against all splits, with 3 % less room for those: ours must fit with buffers of the whole model."""
     short = cut_down(model(name), 7)
-    layer = estimate(short, ALONE, Split(short.slots, ())).host.total
-    cards = [
-        Device("a", Bytes(int(layer * room * 0.5) + MARGIN), FAST),
-        Device("b", Bytes(int(layer * room * 0.9) + MARGIN), SLOW),
-    ]
+    cards = two_cards(short, room)
     found = fit(short, ALONE, cards, HOST)
-    best = min(
-        (
-            seconds
-            for cpu, *counts in splits(short.slots, 3)
-            for experts in range(short.slots if short.architecture.experts and not cpu else 1)
-            if (seconds := tried(short, cpu, tuple(counts), experts, cards)) is not None
-        ),
-        default=None,
+    tried = (
+        (counts, Split(cpu, tuple(count for count in counts if count), experts))
+        for cpu, *counts in splits(short.slots, 3)
+        for experts in range(short.slots if short.architecture.experts and not cpu and any(counts) else 1)
     )
-    assert best is None or placed(found).seconds_per_token <= best * 1.0001
+    best = fastest(short, cards, tried)
+    assert placed(found).seconds_per_token <= best * 1.0001
 
 
-def tried(model: Model, cpu: int, counts: tuple[int, ...], experts: int, cards: list[Device]) -> float | None:
-    used = [(card, count) for card, count in zip(cards, counts, strict=True) if count]
-    if experts and not used:
-        return None
-    split = Split(cpu, tuple(count for _, count in used), experts)
-    report = estimate(model, ALONE, split)
-    for (card, _), taken in zip(used, report.devices, strict=True):
-        if taken.total > card.room * 0.97:
-            return None
-    return seconds_per_token(model, ALONE, split, [card.bandwidth for card, _ in used], HOST)
+@pytest.mark.parametrize("name", ["llama-3.1-70b", "gemma-3-12b"])
+@pytest.mark.parametrize("room", [0.2, 0.35, 0.5, 0.65])
+def test_no_feed_forward_weights_in_ram_make_it_faster(name, room, model):
+    """Against all splits with any of them in RAM, of as many layers as one likes."""
+    short = cut_down(model(name), 5)
+    cards = two_cards(short, room)
+    found = placed(fit(short, ALONE, cards, HOST))
+    assert not found.split.whole
+    tried = (
+        (counts, Split(cpu, tuple(count for count in counts if count), overflow=overflow))
+        for cpu, *counts in splits(short.slots, 3)
+        if any(counts)
+        for overflow in overflows(short, cpu)
+    )
+    assert found.seconds_per_token <= fastest(short, cards, tried) * 1.0001
+
+
+def overflows(model: Model, cpu: int) -> Iterator[tuple[Overflow, ...]]:
+    layers = range(cpu, model.architecture.running_layers)
+    ways = [[(), *choices(model.weights.layers[layer].feed_forward).values()] for layer in layers]
+    for parts in product(*ways):
+        yield tuple(Overflow(layer, left) for layer, left in zip(layers, parts, strict=True) if left)
+
+
+def fastest(model: Model, cards: list[Device], tried: Iterable[tuple[list[int], Split]]) -> float:
+    """Endless when none of them fits."""
+    best = inf
+    for counts, split in tried:
+        used = [card for card, count in zip(cards, counts, strict=True) if count]
+        seconds = seconds_per_token(model, ALONE, split, [card.bandwidth for card in used], HOST)
+        if seconds < best and fits(model, split, used):
+            best = seconds
+    return best
+
+
+def fits(model: Model, split: Split, used: list[Device]) -> bool:
+    parts = estimate(model, ALONE, split).devices
+    return all(part.total <= card.room * 0.97 for card, part in zip(used, parts, strict=True))
+
+
+def two_cards(model: Model, room: float) -> list[Device]:
+    whole = estimate(model, ALONE, Split(model.slots, ())).host.total
+    return [
+        Device("a", Bytes(int(whole * room * 0.5) + MARGIN), FAST),
+        Device("b", Bytes(int(whole * room * 0.9) + MARGIN), SLOW),
+    ]
 
 
 def test_shares_become_whole_layers_in_the_order_of_the_gpus(model):

@@ -25,6 +25,7 @@ def render(record: Record) -> str:
         "devices": [_part(part) for part in record.devices],
         "ram": _part(record.ram),
         "expert_layers_in_ram": record.expert_layers_in_ram,
+        "feed_forward_in_ram": {str(layer): list(parts) for layer, parts in record.feed_forward_in_ram},
         "seconds_per_token": round(record.seconds_per_token, 9),
         "exact": record.exact,
         "trained_context": record.trained_context,
@@ -45,6 +46,9 @@ def parse(text: str) -> Record | None:
             devices=tuple(_read_part(part) for part in body["devices"]),
             ram=_read_part(body["ram"]),
             expert_layers_in_ram=body["expert_layers_in_ram"],
+            feed_forward_in_ram=tuple(
+                (int(layer), tuple(parts)) for layer, parts in body.get("feed_forward_in_ram", {}).items()
+            ),
             seconds_per_token=body["seconds_per_token"],
             exact=body["exact"],
             trained_context=body["trained_context"],

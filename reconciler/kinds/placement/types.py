@@ -8,7 +8,7 @@ from typing import Any
 from reconciler.core.operations import Operation
 from reconciler.core.types import Bytes, ModelId, ProfileName, Sha256, UnitName
 
-GENERATOR = 2
+GENERATOR = 3
 """Raised when the same wish would be placed otherwise than before; kept placements are then made anew."""
 
 
@@ -121,6 +121,8 @@ class Record:
     """Those that are used, in the order in which layers are laid out."""
     ram: Part
     expert_layers_in_ram: int
+    feed_forward_in_ram: tuple[tuple[int, tuple[str, ...]], ...]
+    """Of which layers which parts of the feed-forward stay in RAM: gate, up, down."""
     seconds_per_token: float
     exact: bool
     """False: the architecture is not known, so the caches are an estimate."""

@@ -92,15 +92,13 @@ def _compare(unit: DesiredUnit, world: UnitWorld, *, resume: bool) -> _Step | Re
         if seen.file_hash != text_hash(owned.text):
             return _change(unit, world, cause="its unit file was changed by hand")
         if owned.started_hash == wanted:
-            return _unchanged(unit, owned, seen, world, resume=resume)
+            step = _unchanged(unit, owned, seen, world, resume=resume)
+            begins = isinstance(step, _Step) and step.begin is not None
+            return _port_taken(unit, seen.port_holder) if begins and seen.port_holder else step
     if unit.blocked is not None:
         return Refusal(unit.name, *unit.blocked)
     if seen.port_holder is not None:
-        return Refusal(
-            unit.name,
-            f"its address {unit.endpoint} is in use by {seen.port_holder}",
-            "stop that program, or give the model another port in the spec",
-        )
+        return _port_taken(unit, seen.port_holder)
     if owned is None or seen.file_hash is None:
         cause = "not installed" if owned is None else "its unit file is gone"
     elif owned.config_hash == wanted:
@@ -108,6 +106,14 @@ def _compare(unit: DesiredUnit, world: UnitWorld, *, resume: bool) -> _Step | Re
     else:
         cause = _what_changed(unit, owned)
     return _change(unit, world, cause=cause)
+
+
+def _port_taken(unit: DesiredUnit, holder: str) -> Refusal:
+    return Refusal(
+        unit.name,
+        f"its address {unit.endpoint} is in use by {holder}",
+        "stop that program, or give the model another port in the spec",
+    )
 
 
 def _handed(step: _Step, handover: Handover | None) -> _Step:

@@ -1,9 +1,11 @@
 """What is kept stays, what is new gets what is left, what fits nowhere is told."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
+from reconciler.core.hashing import config_hash
 from reconciler.core.types import Bytes
 from reconciler.kinds.placement.figures import Unread
 from reconciler.kinds.placement.plan import settle
@@ -119,6 +121,30 @@ def test_what_does_not_fit_is_refused_and_the_others_go_on(figures: GetFigures) 
 def test_what_other_programs_hold_counts_when_a_model_is_new(figures: GetFigures) -> None:
     plan = place({wish("a"): figures("gpt-oss-20b")}, foreign={"GPU-a": Bytes(8 * GIB)})
     assert plan.layouts[wish("a").unit].visible != ("GPU-a",)
+
+
+def test_feed_forward_weights_that_fit_on_no_gpu_are_overridden_and_kept(figures: GetFigures) -> None:
+    wanted = wish("a", context_tokens=4096)
+    plan = place({wanted: figures("llama-3.1-70b")})
+    unit = wanted.unit
+    flags = plan.layouts[unit].flags
+    assert "=CPU" in flags[flags.index("--override-tensor") + 1]
+    left = plan.records[unit].feed_forward_in_ram
+    assert left
+    assert {part for _, parts in left for part in parts} <= {"gate", "up", "down"}
+    recalled = recall([wanted], GROUND, written(plan))
+    assert recalled.kept[unit] == plan.records[unit]
+
+
+def test_a_file_from_before_there_were_such_weights_is_stale_not_damaged(figures: GetFigures) -> None:
+    [text] = written(place({wish("a"): figures("qwen3-4b")})).values()
+    body = json.loads(text)
+    del body["feed_forward_in_ram"], body["hash"]
+    body["made_from"]["generator"] = 2
+    older = json.dumps({**body, "hash": config_hash(body)})
+    plan = place({wish("a"): figures("qwen3-4b")}, {wish("a").unit: older})
+    assert plan.warnings == ()
+    assert [operation.cause for operation in plan.operations] == ["other generator"]
 
 
 def test_shares_are_whole_layers(figures: GetFigures) -> None:

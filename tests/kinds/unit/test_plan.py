@@ -216,6 +216,14 @@ def test_a_port_in_use_refuses_that_unit_only() -> None:
     assert "start llama@b-cpu" in steps(plan)
 
 
+def test_a_held_unit_is_not_resumed_into_somebody_elses_port() -> None:
+    unit = wanted()
+    held = replace(seen(unit.name, UnitState.STOPPED), port_holder="nginx (pid 17)")
+    plan = plan_units([unit], world((owned(unit), held)), resume={ModelId("a")})
+    assert plan.operations == ()
+    assert "in use by nginx (pid 17)" in plan.refused[0].reason
+
+
 def test_a_blocked_change_leaves_the_running_unit_alone() -> None:
     before = wanted()
     after = replace(wanted(version="v2"), blocked=("version v2 has no sha256", "modelctl pull a"))

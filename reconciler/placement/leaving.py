@@ -1,0 +1,82 @@
+"""What of a device's layers may be left in RAM so that the rest fits: the least that does.
+
+Of two layers at most; amounts are bytes.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations_with_replacement
+
+_Pick = tuple[int, int]
+"""A kind of layer, and how much is left of one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Of one layer so much is left in RAM."""
+
+    layer: int
+    amount: int
+
+
+class Leaving:
+    """What may be left of each layer, to be read at `speed` bytes per second.
+
+    Each such layer costs two hops; one where it is its device's last, another device follows and layers
+    `may_end` in RAM.
+    """
+
+    def __init__(
+        self, amounts: Sequence[tuple[int, ...]], *, speed: float, hop: float, may_end: bool
+    ) -> None:
+        self.speed = speed
+        self._hop = hop
+        self._saves_before = len(amounts) if may_end else 0
+        kinds = tuple(dict.fromkeys(each for each in amounts if each))
+        self._layers = [[number for number, each in enumerate(amounts) if each == kind] for kind in kinds]
+        self._ways = _ways(kinds)
+        self.most = max((ways[-1][0] for ways in self._ways if ways), default=0)
+
+    def least(self, begin: int, end: int, lack: int, reading: float) -> tuple[float, tuple[Left, ...]] | None:
+        """Seconds more than at `reading` bytes per second, and what to leave of layers `begin` to `end`.
+
+        None where all that may be left is less than `lack`.
+        """
+        best: tuple[float, tuple[Left, ...]] | None = None
+        slower = 1 / self.speed - 1 / reading
+        saved = self._hop if end < self._saves_before else 0.0
+        for ways in self._ways:
+            for index in range(bisect_left(ways, lack, key=lambda way: way[0]), len(ways)):
+                amount, picks = ways[index]
+                seconds = slower * amount + 2 * self._hop * len(picks)
+                if best is not None and seconds - saved >= best[0]:
+                    break
+                left = tuple(self._taken(picks, begin, end))
+                if len(left) < len(picks):
+                    continue
+                if left[0].layer == end - 1 or left[-1].layer == end - 1:
+                    seconds -= saved
+                if best is None or seconds < best[0]:
+                    best = seconds, left
+        return best
+
+    def _taken(self, picks: Sequence[_Pick], begin: int, end: int) -> Iterator[Left]:
+        """The last layers of each kind, as far as there are any."""
+        for number, (kind, amount) in enumerate(picks):
+            layers = self._layers[kind]
+            place = bisect_left(layers, end) - 1 - sum(other == kind for other, _ in picks[:number])
+            if place >= 0 and layers[place] >= begin:
+                yield Left(layers[place], amount)
+
+
+@lru_cache(maxsize=64)
+def _ways(
+    kinds: tuple[tuple[int, ...], ...],
+) -> tuple[tuple[tuple[int, tuple[_Pick, ...]], ...], ...]:
+    """All amounts that one layer and that two layers may leave, the smallest first."""
+    picks = [(kind, amount) for kind, amounts in enumerate(kinds) for amount in amounts]
+    one = sorted((pick[1], (pick,)) for pick in picks)
+    pairs = combinations_with_replacement(picks, 2)
+    return tuple(one), tuple(sorted((sum(amount for _, amount in pair), pair) for pair in pairs))

@@ -1,0 +1,48 @@
+"""Feed-forward weights that stay in RAM while the rest of their layer is on a device."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+PARTS = ("gate", "up", "down")
+"""In the order in which llama.cpp computes them."""
+_NAME = re.compile(r"^ffn_(gate|up|down)\.")
+
+
+@dataclass(frozen=True, slots=True)
+class Overflow:
+    """Of one layer the `parts` whose weights stay in RAM, in the order of `PARTS`."""
+
+    layer: int
+    parts: tuple[str, ...]
+
+
+def part_of(name: str) -> int | None:
+    """Which of `PARTS` this tensor of a block belongs to; None: another, or experts."""
+    found = _NAME.match(name)
+    return PARTS.index(found[1]) if found else None
+
+
+def choices(sizes: Sequence[int]) -> dict[int, tuple[str, ...]]:
+    """What of a feed-forward with `sizes` per part may stay in RAM, by the bytes that it comes to.
+
+    Always the last part and those right before it, so that only one result has to come back.
+    """
+    there = [part for part, size in zip(PARTS, sizes, strict=True) if size]
+    left = [tuple(there[begin:]) for begin in range(len(there))]
+    return {sum(sizes[PARTS.index(part)] for part in parts): parts for parts in left}
+
+
+def override_pattern(overflow: Iterable[Overflow]) -> str:
+    """The value of `--override-tensor`: a pattern for all layers of which the same parts stay in RAM."""
+    layers: dict[tuple[str, ...], list[int]] = {}
+    for one in overflow:
+        layers.setdefault(one.parts, []).append(one.layer)
+    return ",".join(
+        rf"^blk\.{_one_of(sorted(numbers))}\.ffn_{_one_of(parts)}\.=CPU" for parts, numbers in layers.items()
+    )
+
+
+def _one_of(words: Iterable[str | int]) -> str:
+    found = [str(word) for word in words]
+    return found[0] if len(found) == 1 else f"({'|'.join(found)})"
