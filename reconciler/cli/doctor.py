@@ -2,18 +2,21 @@
 
 from pathlib import Path
 
+import click
+
 from reconciler.cli.context import Context, declare
 from reconciler.cli.output import Style, paint
 from reconciler.core.errors import ExitCode
 
 
 @declare("doctor", short_help="Say what is missing here, and how to mend it.")
-def command(context: Context) -> ExitCode:
+@click.option("--measure", is_flag=True, help="Also measure how fast RAM is read, with all cores.")
+def command(context: Context, *, measure: bool) -> ExitCode:
     """Say what serving needs and this machine lacks, each with the command that mends it."""
     from reconciler.reconcile import doctor, session  # noqa: PLC0415
 
     site = session.open_any_folder(Path(context.spec))
-    findings = doctor.examine(site)
+    findings = doctor.examine(site, measure=measure)
     styles = {
         doctor.Verdict.OK: Style.GOOD,
         doctor.Verdict.WARN: Style.WARN,

@@ -39,6 +39,8 @@ class Gpu:
     power: float | None
     """Watts."""
     processes: tuple[GpuProcess, ...] | None
+    bandwidth: float | None = None
+    """Bytes per second that can be read of its memory at most."""
 
     @property
     def used(self) -> Bytes:
@@ -118,6 +120,8 @@ class HostMemory:
     """Usable without swapping; page cache that can be dropped counts as available."""
     unified_gpu_limit: Bytes | None = None
     """On Apple Silicon: how much of `total` the GPU may hold at once. None: RAM is no GPU memory here."""
+    unified_gpu_name: str = ""
+    """What such a machine calls its chip (`Apple M2 Ultra`); empty where it does not say."""
     limited_by: str | None = None
     """The cgroup file whose limit is below the machine's RAM."""
 

@@ -26,8 +26,13 @@ def host_memory(*, proc: Path = cgroups.PROC, mount: Path = cgroups.MOUNT) -> Ho
         available = min(available, max(0, limit - _held(folder, unified=unified)))
         if limit < total:
             total, limited_by = limit, str(file)
-    gpu_limit = unified_gpu_limit(Bytes(machine.total), _wired_limit_mb()) if is_apple_silicon() else None
-    return HostMemory(Bytes(total), Bytes(available), gpu_limit, limited_by)
+    gpu_limit, chip = None, ""
+    if is_apple_silicon():
+        wired = _sysctl("iogpu.wired_limit_mb")
+        # 0, the system's own rule, where the setting does not exist: before macOS 14.
+        gpu_limit = unified_gpu_limit(Bytes(machine.total), int(wired) if wired.isdecimal() else 0)
+        chip = _sysctl("machdep.cpu.brand_string")
+    return HostMemory(Bytes(total), Bytes(available), gpu_limit, chip, limited_by)
 
 
 def unified_gpu_limit(total: Bytes, wired_limit_mb: int) -> Bytes:
@@ -65,10 +70,9 @@ def _held(folder: Path, *, unified: bool) -> int:
     return max(0, used - cache)
 
 
-def _wired_limit_mb() -> int:
-    """0, the system's own rule, where the setting does not exist: before macOS 14."""
+def _sysctl(name: str) -> str:
+    """A setting of macOS; empty where it does not exist."""
     try:
-        answer = run(["sysctl", "-n", "iogpu.wired_limit_mb"], timeout=5).stdout.strip()
+        return run(["sysctl", "-n", name], timeout=5).stdout.strip()
     except ModelctlError:
-        return 0
-    return int(answer) if answer.isdecimal() else 0
+        return ""

@@ -18,6 +18,8 @@ _INIT = "nvmlInitWithFlags"
 _FIGURES = frozenset(
     {
         "nvmlDeviceGetTemperature",
+        "nvmlDeviceGetMemoryBusWidth",
+        "nvmlDeviceGetMaxClockInfo",
         "nvmlDeviceGetPowerUsage",
         "nvmlDeviceGetComputeRunningProcesses",
         "nvmlDeviceGetGraphicsRunningProcesses",
@@ -128,7 +130,18 @@ class _Survey:
             temperature=self._optional(index, uuid, "nvmlDeviceGetTemperature", handle, sensor),
             power=None if milliwatts is None else milliwatts / 1000,
             processes=self._processes(index, uuid, handle),
+            bandwidth=self._bandwidth(index, uuid, handle),
         )
+
+    def _bandwidth(self, index: int, uuid: str, handle: Any) -> float | None:
+        """Two transfers per clock over the whole width, as NVIDIA's own samples reckon it.
+
+        NVML states clocks of every kind of memory so that this holds, GDDR7 and HBM among them.
+        """
+        bits = self._optional(index, uuid, "nvmlDeviceGetMemoryBusWidth", handle)
+        clock = self._nvml.NVML_CLOCK_MEM
+        megahertz = self._optional(index, uuid, "nvmlDeviceGetMaxClockInfo", handle, clock)
+        return 2.0 * megahertz * 1e6 * bits / 8 if bits and megahertz else None
 
     def _processes(self, index: int, uuid: str, handle: Any) -> tuple[GpuProcess, ...] | None:
         """Compute and graphics clients; one that is both is listed once, by the larger figure."""

@@ -11,9 +11,12 @@ from typing import Any
 from reconciler.core.errors import ModelctlError
 from reconciler.core.sizes import format_bytes
 from reconciler.core.units import SupervisorKind
+from reconciler.host.machine import cpu_count
 from reconciler.host.memory import host_memory
 from reconciler.host.nvml import survey
 from reconciler.host.process import run
+from reconciler.host.ram_speed import measure_ram_bandwidth
+from reconciler.placement.devices import RAM_BANDWIDTH
 from reconciler.reconcile.learning import WORTH_SAYING, learned
 from reconciler.reconcile.site import Site
 
@@ -23,6 +26,8 @@ _MACHINE_WIDE = Path("/etc/llama.cpp/config.ini")
 """Read by llama-server before its flags; there is no flag against it."""
 _LITTLE_SPACE = 10 * 1024**3
 _ANSWER_SECONDS = 10.0
+_BANDWIDTH_TOLERANCE = 0.25
+"""Less than that changes hardly any placement."""
 
 
 class Verdict(StrEnum):
@@ -44,8 +49,11 @@ class Finding:
         return asdict(self)
 
 
-def examine(site: Site) -> tuple[Finding, ...]:
-    """Look at everything that serving needs. A look that fails is a finding, never an error."""
+def examine(site: Site, *, measure: bool = False) -> tuple[Finding, ...]:
+    """Look at everything that serving needs. A look that fails is a finding, never an error.
+
+    `measure`: also how fast RAM is read, which keeps all cores busy for some seconds.
+    """
     looks: tuple[tuple[str, Callable[[Site], Iterator[Finding]]], ...] = (
         ("git", _git),
         ("store", _store),
@@ -53,6 +61,7 @@ def examine(site: Site) -> tuple[Finding, ...]:
         ("boot", _boot),
         ("engine", _engine),
         ("memory", _memory),
+        *((("memory", _ram_bandwidth),) if measure else ()),
         ("gpu", _gpus),
         ("placement", _predictions),
     )
@@ -141,11 +150,24 @@ def _memory(site: Site) -> Iterator[Finding]:
         yield Finding("memory", Verdict.OK, detail)
 
 
+def _ram_bandwidth(site: Site) -> Iterator[Finding]:
+    stated = site.settings.bandwidths.get("ram")
+    reckoned = RAM_BANDWIDTH if stated is None else stated * 1e9
+    measured = measure_ram_bandwidth(cpu_count(), host_memory().available)
+    detail = f"RAM is read at {measured / 1e9:.0f} GB/s; placement reckons with {reckoned / 1e9:.0f}"
+    if abs(measured / reckoned - 1) <= _BANDWIDTH_TOLERANCE:
+        yield Finding("memory", Verdict.OK, detail)
+    else:
+        hint = f"in the spec: settings: {{bandwidths: {{ram: {max(1, round(measured / 1e9))}}}}}"
+        yield Finding("memory", Verdict.WARN, detail, hint)
+
+
 def _gpus(site: Site) -> Iterator[Finding]:
     del site
     seen = survey()
     for gpu in seen.gpus:
-        yield Finding("gpu", Verdict.OK, f"{gpu.name}, {format_bytes(gpu.total)}, {gpu.uuid}")
+        speed = "" if gpu.bandwidth is None else f", {gpu.bandwidth / 1e9:.0f} GB/s"
+        yield Finding("gpu", Verdict.OK, f"{gpu.name}, {format_bytes(gpu.total)}{speed}, {gpu.uuid}")
     for condition in seen.conditions:
         if condition.is_fault:
             yield Finding("gpu", Verdict.WARN, condition.message, condition.hint)

@@ -28,6 +28,7 @@ from reconciler.spec.model import Model, ModelProfile, Profile, Spec
 
 _MIB = 1024**2
 _PRIORITIES = ("high", "normal", "low")
+_RAM = "ram"
 _REMOTE_BANDWIDTH = 100e9
 """Of an RPC device: behind a network, so it gets what the GPUs have no room for."""
 
@@ -147,29 +148,34 @@ def ground_of(spec: Spec, site: Site, name: ProfileName, gpus: Sequence[Gpu]) ->
     """The devices in the profile's order, and why some of them cannot be used."""
     profile = spec.profiles[name]
     memory = host_memory()
-    speeds = spec.settings.bandwidths
     cards = iter(gpus)
     devices: list[Device] = []
     problem = None
     for card in profile.gpus:
         if card.lower() != METAL:
-            devices += [_card(gpu, speeds) for gpu in (next(cards, None),) if gpu is not None]
+            devices += [_card(gpu) for gpu in (next(cards, None),) if gpu is not None]
         elif memory.unified_gpu_limit is None:
             problem = f"profile {name} names `metal`, but this is no Apple Silicon machine"
         else:
-            speed = _bandwidth(METAL, speeds, UNKNOWN_GPU_BANDWIDTH)
+            speed = known_bandwidth(memory.unified_gpu_name) or UNKNOWN_GPU_BANDWIDTH
             devices.append(Device(DeviceKind.METAL, METAL, "Apple GPU", memory.unified_gpu_limit, speed))
     for server in profile.rpc:
-        speed = _bandwidth(server.address, speeds, _REMOTE_BANDWIDTH)
-        devices.append(Device(DeviceKind.RPC, server.address, f"rpc {server.address}", server.vram, speed))
+        rpc = f"rpc {server.address}"
+        devices.append(Device(DeviceKind.RPC, server.address, rpc, server.vram, _REMOTE_BANDWIDTH))
+    names = {device.id: METAL if device.kind is DeviceKind.METAL else device.name for device in devices}
+    stated = _stated({**names, _RAM: _RAM}, spec.settings.bandwidths)
     return Ground(
         profile=name,
-        devices=tuple(devices),
+        devices=tuple(
+            replace(device, bandwidth=stated[device.id] * 1e9) if device.id in stated else device
+            for device in devices
+        ),
         ram=memory.total,
-        ram_bandwidth=_bandwidth("ram", speeds, RAM_BANDWIDTH),
+        ram_bandwidth=stated[_RAM] * 1e9 if _RAM in stated else RAM_BANDWIDTH,
         reserved_ram=spec.settings.reserve.ram,
         reserved_vram=spec.settings.reserve.vram,
         engine=_engine(site),
+        stated_bandwidths=stated,
     ), problem
 
 
@@ -180,15 +186,16 @@ def _engine(site: Site) -> str:
         return "none"  # whoever needs it says so; where a model goes can be told without
 
 
-def _card(gpu: Gpu, speeds: Mapping[str, int]) -> Device:
-    speed = _bandwidth(gpu.name, speeds, known_bandwidth(gpu.name) or UNKNOWN_GPU_BANDWIDTH)
+def _card(gpu: Gpu) -> Device:
+    """A card's own figure goes before the table, which knows no laptops and no halved memories."""
+    speed = gpu.bandwidth or known_bandwidth(gpu.name) or UNKNOWN_GPU_BANDWIDTH
     return Device(DeviceKind.NVIDIA, gpu.uuid, gpu.name, gpu.total, speed)
 
 
-def _bandwidth(name: str, speeds: Mapping[str, int], otherwise: float) -> float:
-    """Bytes per second: the longest of the spec's names that fits, else what is known."""
-    fits = [part for part in speeds if part.lower() in name.lower()]
-    return speeds[max(fits, key=len)] * 1e9 if fits else otherwise
+def _stated(names: Mapping[str, str], bandwidths: Mapping[str, int]) -> dict[str, int]:
+    """GB per second by id: the longest of the spec's names that is a part of this one."""
+    fits = {id_: [part for part in bandwidths if part.lower() in name.lower()] for id_, name in names.items()}
+    return {id_: bandwidths[max(parts, key=len)] for id_, parts in fits.items() if parts}
 
 
 def wish_of(

@@ -72,4 +72,4 @@ class Settings(Closed):
     """A runtime that is to give way may take so long to finish the requests that it has."""
     bandwidths: dict[Line, Count] = {}
     """Memory bandwidth in GB per second by GPU name (a part is enough), or `ram`; wins over the built-in
-    table, which knows what the makers state."""
+    table and over what a card says of itself. `modelctl doctor --measure` measures RAM."""

@@ -20,6 +20,8 @@ OPTIONAL_CALLS = {
     "nvmlDeviceGetUtilizationRates": "utilisation",
     "nvmlDeviceGetTemperature": "temperature",
     "nvmlDeviceGetPowerUsage": "power",
+    "nvmlDeviceGetMemoryBusWidth": "bandwidth",
+    "nvmlDeviceGetMaxClockInfo": "bandwidth",
 }
 PROCESS_CALLS = (
     "nvmlDeviceGetComputeRunningProcesses",
@@ -71,13 +73,30 @@ def test_every_figure_of_a_gpu_is_read(gpus: FakeGpus) -> None:
     assert seen.conditions == ()
 
 
+@pytest.mark.parametrize(
+    ("name", "bits", "megahertz", "gigabytes"),
+    [
+        ("GTX 1080 Ti", 352, 5505, 484),
+        ("RTX 3060", 192, 7501, 360),
+        ("RTX 4090 Laptop GPU", 256, 9001, 576),
+        ("A100-SXM4-40GB", 5120, 1215, 1555),
+    ],
+)
+def test_a_card_states_its_bandwidth(
+    gpus: FakeGpus, name: str, bits: int, megahertz: int, gigabytes: int
+) -> None:
+    gpus.show(FakeGpu("GPU-1", name, 11 * GIB, 10 * GIB, memory_bits=bits, memory_mhz=megahertz))
+    (card,) = nvml.survey().gpus
+    assert round((card.bandwidth or 0) / 1e9) == gigabytes
+
+
 def test_what_a_card_cannot_tell_is_none_and_no_condition(gpus: FakeGpus) -> None:
-    gpus.change(2, utilisation=None, temperature=None, milliwatts=None)
+    gpus.change(2, utilisation=None, temperature=None, milliwatts=None, memory_bits=None)
     gpus.fail("nvmlDeviceGetMigMode", 3)
     gpus.fail("nvmlDeviceGetProcessUtilization", 13, index=2)
     seen = nvml.survey()
     card = seen.gpus[2]
-    assert (card.utilisation, card.temperature, card.power) == (None, None, None)
+    assert (card.utilisation, card.temperature, card.power, card.bandwidth) == (None, None, None, None)
     assert seen.conditions == ()
 
 

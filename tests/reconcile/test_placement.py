@@ -2,20 +2,26 @@
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
 from reconciler.core.errors import SourceError
+from reconciler.core.gpu import HostMemory
 from reconciler.core.operations import Verb
+from reconciler.core.types import Bytes, ProfileName
 from reconciler.demo.tiny_model import tiny_model
 from reconciler.kinds.artifact.layout import WantedVersion, wanted_version
+from reconciler.placement.devices import UNKNOWN_GPU_BANDWIDTH
 from reconciler.reconcile import session
 from reconciler.reconcile.headers import figures_of, hub_address
+from reconciler.reconcile.placement import ground_of
 from reconciler.reconcile.plan import Request
 from reconciler.spec.load import load
 from reconciler.spec.settings import Sources
+from tests.gpu.cards import GIB, card
 from tests.support.hub import Hub
 
 MODEL = tiny_model("I am far away.", layers=4)
@@ -108,3 +114,34 @@ def test_the_external_tool_gets_the_address_on_the_hub(hub: Hub) -> None:
     assert address == f"{hub.endpoint}/org/repo/resolve/{revision}/m.gguf"
     with pytest.raises(SourceError, match="not on the hub"):
         hub_address(version("https://example.org/m.gguf"))
+
+
+def test_bandwidths_are_the_specs_then_the_cards_then_the_tables(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    spec = load(
+        {
+            "m.yaml": "settings: {bandwidths: {RTX 5080: 900, P40: 300}}\n"
+            "profiles: {max: {gpus: [RTX 5080, RTX 4090, P100, Quadro]}}\n"
+        }
+    )
+    monkeypatch.setenv("MODELCTL_STORE", str(tmp_path / "store"))
+    (tmp_path / "spec").mkdir()
+    site = session.open_any_folder(tmp_path / "spec")
+    laptop = replace(card(1, "NVIDIA GeForce RTX 4090 Laptop GPU"), bandwidth=576e9)
+    gpus = (card(0, "NVIDIA GeForce RTX 5080"), laptop, card(2, "Tesla P100"), card(3, "Quadro"))
+    ground, _ = ground_of(spec, site, ProfileName("max"), gpus)
+    assert [device.bandwidth for device in ground.devices] == [900e9, 576e9, 732e9, UNKNOWN_GPU_BANDWIDTH]
+    assert ground.stated_bandwidths == {"GPU-0": 900}
+
+
+def test_a_mac_is_as_fast_as_its_chip(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    spec = load({"m.yaml": "settings: {bandwidths: {ram: 300}}\nprofiles: {mac: {gpus: [metal]}}\n"})
+    memory = HostMemory(Bytes(512 * GIB), Bytes(500 * GIB), Bytes(384 * GIB), "Apple M3 Ultra")
+    monkeypatch.setattr("reconciler.reconcile.placement.host_memory", lambda: memory)
+    monkeypatch.setenv("MODELCTL_STORE", str(tmp_path / "store"))
+    (tmp_path / "spec").mkdir()
+    ground, problem = ground_of(spec, session.open_any_folder(tmp_path / "spec"), ProfileName("mac"), ())
+    assert problem is None
+    assert [device.bandwidth for device in ground.devices] == [819e9]
+    assert (ground.ram_bandwidth, ground.stated_bandwidths) == (300e9, {"ram": 300})

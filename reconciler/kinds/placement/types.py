@@ -44,6 +44,8 @@ class Ground:
     reserved_vram: Bytes
     engine: str
     """Which build of llama.cpp serves."""
+    stated_bandwidths: Mapping[str, int] = field(default_factory=dict)
+    """GB per second as the spec states them, by device and for `ram`."""
 
     @property
     def unified(self) -> bool:
@@ -74,10 +76,11 @@ class Wish:
     """Why it cannot be placed whatever the machine has, and the mending edit."""
 
     def key(self, ground: Ground) -> dict[str, Any]:
-        """Everything that the placement was made from, but for RAM.
+        """Everything that the placement was made from, but for RAM and for bandwidths that nobody stated.
 
-        How much of that there is depends on the kernel and on who asks (control groups), so whether a
-        placement still fits into it is looked at each time instead.
+        How much RAM there is depends on the kernel and on who asks (control groups), so whether a placement
+        still fits into it is looked at each time instead. A driver that once does not tell a card's
+        bandwidth must move nothing.
         """
         return {
             "generator": GENERATOR,
@@ -90,7 +93,7 @@ class Wish:
             "embedding": self.embedding,
             "flags": dict(self.flags),
             "devices": [{"id": device.id, "total": device.total} for device in ground.devices],
-            "bandwidths": [round(device.bandwidth / 1e9) for device in ground.devices],
+            "bandwidths": dict(ground.stated_bandwidths),
             "reserve": {"ram": ground.reserved_ram, "vram": ground.reserved_vram},
         }
 

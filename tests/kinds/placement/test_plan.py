@@ -53,7 +53,7 @@ def test_what_a_placement_depends_on_makes_it_anew(
 def test_other_devices_another_engine_and_another_reserve_count(figures: GetFigures) -> None:
     files = written(place({wish("a"): figures("qwen3-4b")}))
     for ground, cause in (
-        (replace(GROUND, devices=GROUND.devices[:1]), "other devices; other bandwidths"),
+        (replace(GROUND, devices=GROUND.devices[:1]), "other devices"),
         (replace(GROUND, engine="llama-server b12000"), "engine llama-server b11434 → llama-server b12000"),
         (
             replace(GROUND, reserved_vram=Bytes(2 * GIB)),

@@ -3,7 +3,8 @@
  * The file named by $MODELCTL_TEST_NVML is read again at each call, so a test changes GPUs while they are
  * watched. One statement per line; standin.py writes them:
  *
- *   device N KEY VALUE...        KEY: uuid, name, total, free, utilisation, temperature, milliwatts, slice_of
+ *   device N KEY VALUE...        KEY: uuid, name, total, free, utilisation, temperature, milliwatts, slice_of,
+ *                                memory_bits, memory_mhz
  *   process N PID USED PERCENT   a compute client of device N; USED in bytes, -1 for "not available"
  *   graphics N PID USED PERCENT  the same for a graphics client
  *   fail FUNCTION N CODE         FUNCTION answers CODE for device N; N = -1: for every device
@@ -16,13 +17,14 @@
 #include <unistd.h>
 
 enum { SUCCESS = 0, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7, NO_DRIVER = 9 };
+enum { MEMORY_CLOCK = 2 };
 enum { MAX_DEVICES = 16, MAX_PROCESSES = 64, TEXT = 256 };
 
 struct device {
     int present, slice_of;
     char uuid[TEXT], name[TEXT];
     unsigned long long total, free;
-    long utilisation, temperature, milliwatts; /* -1: not supported */
+    long utilisation, temperature, milliwatts, memory_bits, memory_mhz; /* -1: not supported */
 };
 
 struct process {
@@ -58,6 +60,8 @@ static void set(struct device *device, const char *key, const char *value) {
     else if (!strcmp(key, "utilisation")) device->utilisation = atol(value);
     else if (!strcmp(key, "temperature")) device->temperature = atol(value);
     else if (!strcmp(key, "milliwatts")) device->milliwatts = atol(value);
+    else if (!strcmp(key, "memory_bits")) device->memory_bits = atol(value);
+    else if (!strcmp(key, "memory_mhz")) device->memory_mhz = atol(value);
     else if (!strcmp(key, "slice_of")) device->slice_of = atoi(value);
 }
 
@@ -89,6 +93,7 @@ static struct machine look(const char *function, int asked) {
     for (at = 0; at < MAX_DEVICES; at++) {
         machine.devices[at].slice_of = -1;
         machine.devices[at].utilisation = machine.devices[at].temperature = machine.devices[at].milliwatts = -1;
+        machine.devices[at].memory_bits = machine.devices[at].memory_mhz = -1;
     }
     if (!file) {
         machine.result = NO_DRIVER;
@@ -211,6 +216,22 @@ int nvmlDeviceGetPowerUsage(void *handle, unsigned *milliwatts) {
     struct machine machine = look_at(__func__, handle, &device);
     if (machine.result == SUCCESS && device.milliwatts < 0) return NOT_SUPPORTED;
     *milliwatts = (unsigned)device.milliwatts;
+    return machine.result;
+}
+
+int nvmlDeviceGetMemoryBusWidth(void *handle, unsigned *bits) {
+    struct device device;
+    struct machine machine = look_at(__func__, handle, &device);
+    if (machine.result == SUCCESS && device.memory_bits < 0) return NOT_SUPPORTED;
+    *bits = (unsigned)device.memory_bits;
+    return machine.result;
+}
+
+int nvmlDeviceGetMaxClockInfo(void *handle, int domain, unsigned *megahertz) {
+    struct device device;
+    struct machine machine = look_at(__func__, handle, &device);
+    if (machine.result == SUCCESS && (domain != MEMORY_CLOCK || device.memory_mhz < 0)) return NOT_SUPPORTED;
+    *megahertz = (unsigned)device.memory_mhz;
     return machine.result;
 }
 

@@ -44,12 +44,35 @@ class FakeGpu:
     milliwatts: int | None = 20_000
     processes: tuple[FakeProcess, ...] = ()
     slice_of: int | None = None
+    memory_bits: int | None = None
+    """Width of the memory bus."""
+    memory_mhz: int | None = None
+    """Its highest clock."""
 
 
-RTX_5080 = FakeGpu("GPU-50800000-0000-4000-8000-000000000000", "NVIDIA GeForce RTX 5080", 16 * GIB, 15 * GIB)
-RTX_3060 = FakeGpu("GPU-30600000-0000-4000-8000-000000000000", "NVIDIA GeForce RTX 3060", 12 * GIB, 11 * GIB)
+RTX_5080 = FakeGpu(
+    "GPU-50800000-0000-4000-8000-000000000000",
+    "NVIDIA GeForce RTX 5080",
+    16 * GIB,
+    15 * GIB,
+    memory_bits=256,
+    memory_mhz=15_001,
+)
+RTX_3060 = FakeGpu(
+    "GPU-30600000-0000-4000-8000-000000000000",
+    "NVIDIA GeForce RTX 3060",
+    12 * GIB,
+    11 * GIB,
+    memory_bits=192,
+    memory_mhz=7_501,
+)
 GTX_1080_TI = FakeGpu(
-    "GPU-10800000-0000-4000-8000-000000000000", "NVIDIA GeForce GTX 1080 Ti", 11 * GIB, 10 * GIB
+    "GPU-10800000-0000-4000-8000-000000000000",
+    "NVIDIA GeForce GTX 1080 Ti",
+    11 * GIB,
+    10 * GIB,
+    memory_bits=352,
+    memory_mhz=5_505,
 )
 
 
@@ -98,6 +121,8 @@ class FakeGpus:
                 "temperature",
                 "milliwatts",
                 "slice_of",
+                "memory_bits",
+                "memory_mhz",
             ):
                 value = getattr(gpu, key)
                 if value is not None:
