@@ -33,7 +33,7 @@ LAYER_TENSORS = {
     "ffn_gate_exps.weight": [4096, 1536, 128],
     "ffn_down_exps.weight": [1536, 4096, 128],
 }
-STANDARD = "import dataclasses, re, struct, typing"
+STANDARD = "import enum, re, struct, typing"
 """What every command of modelctl has imported before it does anything."""
 READ = (
     STANDARD

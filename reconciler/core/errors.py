@@ -1,8 +1,7 @@
 """What can go wrong, as types. The words that a person reads are put together in `reconciler.cli.errors`."""
 
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 
 class ExitCode(IntEnum):
@@ -15,8 +14,7 @@ class ExitCode(IntEnum):
     UNHEALTHY = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(NamedTuple):
     """A place in a file; line and column count from 1, as editors do."""
 
     file: str

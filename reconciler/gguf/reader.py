@@ -6,7 +6,6 @@ Format: docs/gguf.md of ggml-org/ggml; the limits are those of llama.cpp's own l
 import math
 import struct
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from reconciler.core.errors import FormatError
@@ -107,7 +106,7 @@ def read_model(parts: Sequence[Part]) -> GgufHeader:
             f"{parts[0].name} promises {promised} tensors, its {expected} files hold {len(tensors)}",
             hint="download the set again; its files are not of one model",
         )
-    return replace(first, tensors=tuple(tensors))
+    return first._replace(tensors=tuple(tensors))
 
 
 def _read_preamble(window: Window) -> tuple[int, int, int]:
