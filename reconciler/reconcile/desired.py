@@ -34,7 +34,8 @@ class ActiveProfile:
 
     name: ProfileName | None
     gpus: tuple[Gpu, ...]
-    problems: tuple[str, ...]
+    warnings: tuple[str, ...]
+    """Why profiles that go before it cannot be active."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ def compile_spec(spec: Spec, revision: Revision, facts: Facts) -> Desired:
     """Every `always` runtime of the active profile, and what is wrong with single ones."""
     active = facts.active
     if active.name is None:
-        return Desired(spec, revision, ProfileName(""), (), warnings=active.problems)
+        return Desired(spec, revision, ProfileName(""), (), warnings=active.warnings)
     served = [
         (model, settings) for model, settings in spec.served(active.name) if model.residency == "always"
     ]
@@ -75,7 +76,7 @@ def compile_spec(spec: Spec, revision: Revision, facts: Facts) -> Desired:
         active.name,
         units,
         placements=placed.operations,
-        warnings=(*active.problems, *placed.warnings),
+        warnings=(*active.warnings, *placed.warnings),
         routes={
             unit.name: Route(model.model_id, ports_of(model, active.name), unit.endpoint, unit.ready_seconds)
             for (model, _), unit in zip(served, units, strict=True)

@@ -171,7 +171,7 @@ def _gpus(site: Site) -> Iterator[Finding]:
     for condition in seen.conditions:
         if condition.is_fault:
             yield Finding("gpu", Verdict.WARN, condition.message, condition.hint)
-    if not seen.gpus:
+    if not seen.gpus and not any(condition.is_fault for condition in seen.conditions):
         yield Finding("gpu", Verdict.OK, "none; models run on the CPU")
 
 

@@ -1,5 +1,7 @@
 """Which profile is active now, for a command that looks once."""
 
+from itertools import takewhile
+
 from reconciler.core.types import ProfileName
 from reconciler.host.state import State
 from reconciler.reconcile.desired import ActiveProfile
@@ -18,10 +20,8 @@ def active_profile(spec: Spec, site: Site, state: State) -> ActiveProfile:
         return ActiveProfile(next(iter(profiles)), (), ())
     view = open_watch(site, profiles).look(own_use(site, state))
     name = watched_profile(site, profiles) or view.selection.active
-    if name is None:
-        problems = tuple(
-            f"profile {one.profile} cannot be active: {'; '.join(one.why_not)}"
-            for one in view.selection.profiles
-        )
-        return ActiveProfile(None, (), problems)
-    return ActiveProfile(name, gpus_of(view, name), ())
+    better = takewhile(lambda one: one.profile != name, view.selection.profiles)
+    warnings = tuple(
+        f"profile {one.profile} cannot be active: {'; '.join(one.why_not)}" for one in better if one.why_not
+    )
+    return ActiveProfile(name, () if name is None else gpus_of(view, name), warnings)
