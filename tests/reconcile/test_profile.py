@@ -7,7 +7,13 @@ from reconciler.reconcile.profile import active_profile
 from reconciler.spec.load import load
 from tests.support.nvml.standin import GIB, FakeGpus
 
-SPEC = "profiles: {max: {gpus: [RTX 5080]}, ghost: {gpus: [RTX 9999]}, mid: {gpus: [RTX 3060]}, cpu_only: {gpus: []}}\n"
+SPEC = """\
+profiles:
+  max: {gpus: [RTX 5080]}
+  ghost: {gpus: [RTX 9999]}
+  mid: {gpus: [RTX 3060]}
+  cpu_only: {gpus: []}
+"""
 
 
 def test_a_plan_says_why_no_better_profile_is_active(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
