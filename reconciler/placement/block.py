@@ -4,7 +4,7 @@ Widths come from the tensors of the block, so architectures that share their par
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciler.gguf.header import Tensor
 from reconciler.placement.architecture import Architecture, Cache
@@ -18,10 +18,19 @@ class Experts:
     used: int
     width: int
     gated: bool
+    fused: bool
+    """Gate and up projection are one matrix."""
     biased: bool
     """Selection has a bias of its own."""
-    away: bool = False
-    """They lie in RAM, and the CPU computes them."""
+    away: tuple[str, ...] = ()
+    """Of `parts` those that lie in RAM, and that the CPU computes; the last is among them."""
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Its matrices in the order in which llama.cpp computes them."""
+        if self.fused:
+            return ("gate_up_exps", "down_exps")
+        return ("gate_exps", "up_exps", "down_exps") if self.gated else ("up_exps", "down_exps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +42,12 @@ class FeedForward:
     fused: bool
     """Gate and up projection are one matrix."""
     away: tuple[str, ...] = ()
-    """Of `PARTS` those that lie in RAM, and that the CPU computes; the last is among them."""
+    """Of `parts` those that lie in RAM, and that the CPU computes; the last is among them."""
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Its matrices in the order in which llama.cpp computes them."""
+        return ("gate", "up", "down") if self.gated and not self.fused else ("up", "down")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +106,17 @@ class Block:
         return self.experts is not None and not self.shared_expert.width and not self.feed_forward.width
 
     @property
+    def away(self) -> tuple[str, ...]:
+        """Its parts that lie in RAM."""
+        return self.feed_forward.away if self.experts is None else self.experts.away
+
+    def without(self, parts: tuple[str, ...]) -> "Block":
+        """The same with these of its parts in RAM, which are its experts' where it has any."""
+        if self.experts is None:
+            return replace(self, feed_forward=replace(self.feed_forward, away=parts))
+        return replace(self, experts=replace(self.experts, away=parts))
+
+    @property
     def ends_away(self) -> bool:
         """The CPU computes the last of its weights, so whoever computes the next block adds the residual."""
         return bool(self.feed_forward.away) and not self.closed
@@ -100,6 +125,11 @@ class Block:
     def may_end_away(self) -> bool:
         """So it is where its experts, or without any its feed-forward, lie in RAM."""
         return not self.closed and (self.experts is None or self.open_ended)
+
+    @property
+    def begins_early(self) -> bool:
+        """Its device is asked for its state before the block before is through."""
+        return self.recurrence is not None and not self.recurrence.delta
 
 
 def describe_block(architecture: Architecture, number: int, tensors: Mapping[str, Tensor]) -> Block:
@@ -169,9 +199,15 @@ def _experts(architecture: Architecture, tensors: Mapping[str, Tensor]) -> Exper
     down = tensors.get("ffn_down_exps.weight")
     if down is None:
         return None
-    gated = "ffn_gate_exps.weight" in tensors or "ffn_gate_up_exps.weight" in tensors
-    biased = "exp_probs_b.bias" in tensors
-    return Experts(architecture.experts, max(1, architecture.experts_used), down.dims[0], gated, biased)
+    fused = "ffn_gate_up_exps.weight" in tensors
+    return Experts(
+        count=architecture.experts,
+        used=max(1, architecture.experts_used),
+        width=down.dims[0],
+        gated=fused or "ffn_gate_exps.weight" in tensors,
+        fused=fused,
+        biased="exp_probs_b.bias" in tensors,
+    )
 
 
 def _feed_forward(tensors: Mapping[str, Tensor], suffix: str) -> FeedForward:

@@ -8,19 +8,13 @@ from functools import lru_cache
 from reconciler.core.types import Bytes
 from reconciler.placement.arena import Tape
 from reconciler.placement.block import Block, Experts, FeedForward
-from reconciler.placement.graph import (
-    Step,
-    add_block,
-    add_divided_alone,
-    add_experts_alone,
-    add_history,
-    add_up_experts,
-)
+from reconciler.placement.feed_forward import add_dense_alone, add_experts_alone, add_up_experts
+from reconciler.placement.graph import add_block, add_history
+from reconciler.placement.step import F32, Step
 
 _NOTHING = Bytes(0)
 PIPELINE_COPIES = 4
 """`GGML_SCHED_MAX_COPIES`: inputs exist that often where several devices work on successive batches."""
-_F32 = 4
 _POSITIONS = 5
 """i32 positions and i64 cache rows for keys and values, in units of four bytes per token."""
 
@@ -75,7 +69,7 @@ def segment_bytes(segment: Segment, step: Step) -> Bytes:
         # Where a graph with recurrent layers enters a device midway, its states were seen to end up above
         # everything else, so that the logits find no room below.
         body = segment_bytes(replace(segment, last=False), step)
-        return Bytes(body + segment.vocabulary * step.outputs * _F32)
+        return Bytes(body + segment.vocabulary * step.outputs * F32)
     tape = Tape()
     width = step.bytes(segment.width)
     inputs = _add_inputs(tape, segment, step if segment.blocks else replace(step, tokens=step.outputs))
@@ -97,8 +91,8 @@ def segment_bytes(segment: Segment, step: Step) -> Bytes:
         )
         normed = None
     if segment.last:
-        final = segment.width * step.outputs * _F32
-        tape.add(segment.vocabulary * step.outputs * _F32, tape.add(final, entry, in_place=True))
+        final = segment.width * step.outputs * F32
+        tape.add(segment.vocabulary * step.outputs * F32, tape.add(final, entry, in_place=True))
     else:
         tape.add(0, entry, tape.add(width, entry))  # the next device's norm has no weights, so it runs here
     return Bytes(tape.peak() + (width if _is_odd(segment) else 0))
@@ -132,7 +126,7 @@ def host_bytes(width: int, mask_cells: tuple[int, ...], copies: int, step: Step,
     for _ in range(copies):
         sent.append(take(len(mask_cells) * step.bytes(_POSITIONS)))
         sent += [take(_mask_bytes(cells, step)) for cells in mask_cells]
-    tape.hold(step.outputs * _F32)  # which tokens' logits are wanted, asked for by the last block
+    tape.hold(step.outputs * F32)  # which tokens' logits are wanted, asked for by the last block
     tape.add(0, tape.add(embedding), tape.add(embedding))
     for kind in left.early:
         _add_alone(tape, kind, step, width)
@@ -146,7 +140,7 @@ def _add_alone(tape: Tape, kind: Experts | FeedForward, step: Step, width: int) 
     if isinstance(kind, Experts):
         tape.add(0, add_experts_alone(tape, kind, step, width))
     else:
-        tape.add(0, add_divided_alone(tape, kind, step, width))
+        tape.add(0, add_dense_alone(tape, kind, step, width))
 
 
 def representative(kinds: Iterable[int]) -> tuple[int, ...]:
@@ -178,13 +172,13 @@ def _adds_up_before(segment: Segment, before: Block, experts: Experts) -> bool:
     with a state begin early, so that even weights of the block before come later.
     """
     if before.open_ended:
-        return segment.after_cpu or experts.away
-    return experts.away and _has_state(segment)
+        return segment.after_cpu or bool(experts.away)
+    return bool(experts.away) and _has_state(segment)
 
 
 def _mask_bytes(cells: int, step: Step) -> int:
     """Flash attention takes its mask in f16."""
-    return cells * step.tokens * (2 if step.flash_attention else _F32)
+    return cells * step.tokens * (2 if step.flash_attention else F32)
 
 
 def _add_inputs(tape: Tape, segment: Segment, step: Step) -> _Inputs:

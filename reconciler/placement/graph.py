@@ -3,29 +3,12 @@
 Names of operations in comments are ggml's; those that work in place leave no trace here.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from reconciler.placement.arena import Tape
-from reconciler.placement.block import Attention, Block, Experts, FeedForward, Recurrence
-
-_F32 = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One step of computation: tokens at once, sequences among them, wanted logits."""
-
-    tokens: int
-    sequences: int
-    outputs: int
-    flash_attention: bool
-    cells: int
-    rotate_keys: bool
-    """Keys are quantised, which llama.cpp helps by rotating them."""
-    rotate_values: bool
-
-    def bytes(self, per_token: int) -> int:
-        return per_token * self.tokens * _F32
+from reconciler.placement.block import Attention, Block, Recurrence
+from reconciler.placement.feed_forward import add_dense, add_experts
+from reconciler.placement.step import F32, Step
 
 
 def add_block(
@@ -56,7 +39,7 @@ def add_block(
         attended = tape.add(width, _add_attention(tape, block.attention, step, normed, masks))
         mixed = attended if mixed == normed else tape.add(width, mixed, attended, in_place=True)
     if last:
-        width = step.outputs * block.width * _F32
+        width = step.outputs * block.width * F32
         step = replace(step, tokens=step.outputs)
         mixed, entry = tape.add(width, mixed), tape.add(width, entry)  # GET_ROWS
     residual = tape.add(width, mixed, entry, in_place=True)
@@ -67,7 +50,7 @@ def add_history(tape: Tape, block: Block | None, step: Step) -> int | None:
     """GET_ROWS of the convolution's past, where the block has one."""
     if block is None or block.recurrence is None:
         return None
-    return tape.add(block.recurrence.convolution * step.sequences * _F32)
+    return tape.add(block.recurrence.convolution * step.sequences * F32)
 
 
 def _add_attention(tape: Tape, attention: Attention, step: Step, normed: int, masks: tuple[int, ...]) -> int:
@@ -170,7 +153,7 @@ def _add_recurrence(
 ) -> int:
     normed, fetched = operands
     past = () if fetched is None else (fetched,)
-    per_sequence = step.sequences * _F32
+    per_sequence = step.sequences * F32
     channels = step.bytes(recurrence.channels)
     inner = step.bytes(recurrence.inner)
     if recurrence.delta:
@@ -207,84 +190,10 @@ def _add_feed_forward(
     normed = tape.add(width, residual)
     result: int | None = None
     if block.experts is not None:
-        result = _add_experts(tape, block.experts, step, normed, width)
+        result = add_experts(tape, block.experts, step, normed, width)
     history = add_history(tape, coming, step)
     for part in (block.shared_expert, block.feed_forward):
         if part.width:
-            own = _add_dense(tape, part, step, normed, width)
+            own = add_dense(tape, part, step, normed, width)
             result = own if result is None else tape.add(width, result, own, in_place=True)
     return residual if result is None else tape.add(width, result, residual, in_place=True), history
-
-
-def _add_dense(tape: Tape, part: FeedForward, step: Step, normed: int, width: int) -> int:
-    inner = step.bytes(part.width)
-    if part.away:
-        return _add_divided(tape, part, step, normed, width)
-    if part.fused:
-        return tape.add(width, tape.add(inner, tape.add(2 * inner, normed)))
-    if part.gated:
-        gate = tape.add(inner, normed)
-        return tape.add(width, tape.add(inner, gate, tape.add(inner, normed)))
-    return tape.add(width, tape.add(inner, normed))
-
-
-def _add_divided(tape: Tape, part: FeedForward, step: Step, normed: int, width: int) -> int:
-    """The CPU copies what it needs, then its result comes back."""
-    operands = [
-        tape.add(step.bytes(part.width * (2 if part.fused else 1)), normed)
-        for name in ("gate", "up")
-        if name not in part.away and (part.gated or name == "up")
-    ]
-    if part.away == ("down",):
-        operands = [tape.add(step.bytes(part.width), *operands)]
-    tape.add(0, normed, *operands)
-    return tape.add(width)
-
-
-def add_divided_alone(tape: Tape, part: FeedForward, step: Step, width: int) -> int:
-    """The parts of one feed-forward that are away, on a device that computes nothing else of its block."""
-    inner = step.bytes(part.width)
-    if part.away == ("down",):
-        return tape.add(step.bytes(width), tape.add(inner))
-    normed = tape.add(step.bytes(width))
-    operands = [tape.add(inner * (2 if part.fused else 1), normed) for _ in range(2 if part.gated else 1)]
-    return tape.add(step.bytes(width), tape.add(inner, *operands))
-
-
-def add_experts_alone(tape: Tape, experts: Experts, step: Step, width: int) -> int:
-    """The experts of one block on a device that computes nothing else of it."""
-    normed = tape.add(step.bytes(width))
-    chosen = tape.add(step.bytes(experts.count))
-    weights = tape.add(step.bytes(experts.used))
-    return _add_chosen_experts(tape, experts, step, (normed, chosen, weights), step.bytes(width))
-
-
-def _add_experts(tape: Tape, experts: Experts, step: Step, normed: int, width: int) -> int:
-    chances = tape.add(step.bytes(experts.count), normed)
-    ranked = tape.add(step.bytes(experts.count), chances) if experts.biased else chances
-    chosen = tape.add(step.bytes(experts.count), ranked)  # ARGSORT
-    weights = tape.add(step.bytes(experts.used), chances, chosen)
-    if experts.away:
-        tape.add(0, normed, chosen)  # the CPU copies these, then its results come back
-        return add_up_experts(tape, experts, tape.add(width * experts.used), weights, width)
-    return _add_chosen_experts(tape, experts, step, (normed, chosen, weights), width)
-
-
-def _add_chosen_experts(
-    tape: Tape, experts: Experts, step: Step, operands: tuple[int, int, int], width: int
-) -> int:
-    normed, chosen, weights = operands
-    inner = step.bytes(experts.width * experts.used)
-    gate = tape.add(inner, normed, chosen)
-    if experts.gated:
-        gate = tape.add(inner, gate, tape.add(inner, normed, chosen))
-    return add_up_experts(tape, experts, tape.add(width * experts.used, gate, chosen), weights, width)
-
-
-def add_up_experts(tape: Tape, experts: Experts, down: int, weights: int, width: int) -> int:
-    """What each chosen expert gave, weighed and added up; needs no weights of the model."""
-    spread = tape.add(width * experts.used, down, weights, in_place=True)
-    total = tape.add(width, spread, spread)
-    for _ in range(experts.used - 2):
-        total = tape.add(width, total, spread, in_place=True)
-    return total

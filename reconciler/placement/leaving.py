@@ -5,9 +5,11 @@ Of two layers at most; amounts are bytes.
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations_with_replacement
+from typing import Self
 
 _Pick = tuple[int, int]
 """A kind of layer, and how much is left of one."""
@@ -22,22 +24,42 @@ class Left:
 
 
 class Leaving:
-    """What may be left of each layer, to be read at `speed` bytes per second.
+    """What may be left of each layer, of which `share` is read for a token, at `speed` bytes per second.
 
-    Each such layer costs two hops; one where it is its device's last, another device follows and layers
-    `may_end` in RAM.
+    Each such layer costs two hops; one where the next layer is the first of another device and is among
+    those that `save` one.
     """
 
     def __init__(
-        self, amounts: Sequence[tuple[int, ...]], *, speed: float, hop: float, may_end: bool
+        self,
+        amounts: Sequence[tuple[int, ...]],
+        *,
+        speed: float,
+        hop: float,
+        saves: Sequence[bool],
+        share: float = 1.0,
     ) -> None:
-        self.speed = speed
+        self._share = share
+        self._speed = speed
         self._hop = hop
-        self._saves_before = len(amounts) if may_end else 0
+        self._saves = (*saves, False)
+        self.first = 0
+        """The first layer that may leave something."""
         kinds = tuple(dict.fromkeys(each for each in amounts if each))
         self._layers = [[number for number, each in enumerate(amounts) if each == kind] for kind in kinds]
         self._ways = _ways(kinds)
         self.most = max((ways[-1][0] for ways in self._ways if ways), default=0)
+        """Bytes that any one device may leave."""
+
+    def behind(self, first: int) -> Self:
+        """The same for layers from `first` on."""
+        other = copy(self)
+        other.first = first
+        return other
+
+    def seconds(self, amount: int, reading: float) -> float:
+        """How much longer it takes to read so much from RAM than at `reading` bytes per second."""
+        return amount * self._share * (1 / self._speed - 1 / reading)
 
     def least(self, begin: int, end: int, lack: int, reading: float) -> tuple[float, tuple[Left, ...]] | None:
         """Seconds more than at `reading` bytes per second, and what to leave of layers `begin` to `end`.
@@ -45,8 +67,8 @@ class Leaving:
         None where all that may be left is less than `lack`.
         """
         best: tuple[float, tuple[Left, ...]] | None = None
-        slower = 1 / self.speed - 1 / reading
-        saved = self._hop if end < self._saves_before else 0.0
+        slower = self.seconds(1, reading)
+        saved = self._hop if self._saves[end] else 0.0
         for ways in self._ways:
             for index in range(bisect_left(ways, lack, key=lambda way: way[0]), len(ways)):
                 amount, picks = ways[index]
@@ -67,7 +89,7 @@ class Leaving:
         for number, (kind, amount) in enumerate(picks):
             layers = self._layers[kind]
             place = bisect_left(layers, end) - 1 - sum(other == kind for other, _ in picks[:number])
-            if place >= 0 and layers[place] >= begin:
+            if place >= 0 and layers[place] >= max(begin, self.first):
                 yield Left(layers[place], amount)
 
 

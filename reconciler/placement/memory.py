@@ -1,7 +1,7 @@
 """How many bytes a runtime takes on each device and in RAM, before it is started."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from reconciler.core.types import Bytes
 from reconciler.gguf.header import GgufHeader
@@ -15,10 +15,10 @@ from reconciler.placement.compute import (
     representative,
     segment_bytes,
 )
-from reconciler.placement.graph import Step
 from reconciler.placement.kv import cache_bytes
 from reconciler.placement.overflow import Overflow
 from reconciler.placement.settings import Settings
+from reconciler.placement.step import Step
 from reconciler.placement.weights import Weights, block_tensors, read_weights
 
 _NOTHING = Bytes(0)
@@ -83,6 +83,14 @@ class Split:
         """All layers lie on devices, with all their weights."""
         return self.cpu == 0 and self.expert_layers_on_cpu == 0 and not self.overflow
 
+    @property
+    def owners(self) -> list[int]:
+        """The device of each layer and of the output; -1 is the CPU."""
+        owners = [-1] * self.cpu
+        for device, count in enumerate(self.devices):
+            owners += [device] * count
+        return owners
+
 
 @dataclass(frozen=True, slots=True)
 class DeviceMemory:
@@ -116,7 +124,7 @@ def estimate(model: Model, settings: Settings, split: Split) -> MemoryReport:
     """Bytes per device for this split. ValueError when the split does not cover the model's layers."""
     if split.cpu + sum(split.devices) != model.slots:
         raise ValueError(f"a split of {split} does not cover {model.slots} layers")
-    owners = _owners(model, split)
+    owners = split.owners
     caches = cache_bytes(model.architecture, settings)
     weights = [0] * (len(split.devices) + 1)
     context = [0] * (len(split.devices) + 1)
@@ -143,12 +151,14 @@ def estimate(model: Model, settings: Settings, split: Split) -> MemoryReport:
     return MemoryReport(tuple(places[:-1]), places[-1], settings.cache_ram, model.architecture.exact)
 
 
-def _owners(model: Model, split: Split) -> list[int]:
-    """The device of each layer and of the output; -1 is the CPU."""
-    owners = [-1] * split.cpu
-    for device, count in enumerate(split.devices):
-        owners += [device] * count
-    return owners if split.devices else [-1] * model.slots
+def parts_in_ram(model: Model, split: Split) -> dict[int, tuple[str, ...]]:
+    """Of blocks on devices, what the CPU computes: experts of the first blocks, and what overflows."""
+    found: dict[int, tuple[str, ...]] = {}
+    for layer in range(split.cpu, min(split.expert_layers_on_cpu, len(model.kinds))):
+        experts = model.blocks[model.kinds[layer]].experts
+        if experts is not None:
+            found[layer] = experts.parts
+    return found | {one.layer: one.parts for one in split.overflow}
 
 
 def _compute(model: Model, settings: Settings, split: Split, owners: Sequence[int]) -> list[Bytes]:
@@ -159,7 +169,8 @@ def _compute(model: Model, settings: Settings, split: Split, owners: Sequence[in
     step = largest_step(settings)
     every_mask = mask_cells(architecture, settings, range(architecture.running_layers))
     result = [Bytes(0)] * (len(split.devices) + 1)
-    kinds, blocks = _blocks(model, split, settings)
+    parts = parts_in_ram(model, split)
+    kinds, blocks = _blocks(model, parts, settings)
     for owner in {*used, -1}:
         mine = [number for number in range(len(kinds)) if owners[number] == owner]
         last = owners[-1] == owner
@@ -180,11 +191,11 @@ def _compute(model: Model, settings: Settings, split: Split, owners: Sequence[in
             feeds=owner == -1 and bool(used),
         )
         result[owner] = segment_bytes(segment, step)
-        if owner != -1 and 0 < split.cpu < split.expert_layers_on_cpu:
+        if owner != -1 and split.cpu and architecture.experts and parts:
             # With both kinds of hand-overs results of experts were seen to lie above everything else.
             result[owner] = Bytes(result[owner] + step.bytes(architecture.width * architecture.experts_used))
     if owners[0] != -1:
-        left = _left(model, split, _masks_copied(architecture, owners))
+        left = _left(model, parts, _masks_copied(architecture, owners))
         result[-1] = max(result[-1], host_bytes(architecture.width, every_mask, copies, step, left))
     return result
 
@@ -213,20 +224,21 @@ def largest_step(settings: Settings) -> Step:
     )
 
 
-def _left(model: Model, split: Split, masks_copied: int) -> CpuWork:
+def _left(model: Model, parts: Mapping[int, tuple[str, ...]], masks_copied: int) -> CpuWork:
     """The kinds of what the CPU computes of blocks on devices: while it holds masks for them, and after.
 
     With experts some graphs use masks late, so they count as held.
     """
-    kinds = [model.blocks[kind].experts for kind in model.kinds[split.cpu : split.expert_layers_on_cpu]]
-    early: dict[Experts | FeedForward, None] = {kind: None for kind in kinds if kind is not None}
+    early: dict[Experts | FeedForward, None] = {}
     late: dict[FeedForward, None] = {}
-    for one in split.overflow:
-        part = replace(model.blocks[model.kinds[one.layer]].feed_forward, away=one.parts)
-        if one.layer < masks_copied:
-            early[part] = None
+    for layer, names in parts.items():
+        block = model.blocks[model.kinds[layer]].without(names)
+        if block.experts is not None:
+            early[block.experts] = None
+        elif layer < masks_copied:
+            early[block.feed_forward] = None
         else:
-            late[part] = None
+            late[block.feed_forward] = None
     return CpuWork(tuple(early), tuple(late))
 
 
@@ -240,24 +252,18 @@ def _masks_copied(architecture: Architecture, owners: Sequence[int]) -> int:
     return max(firsts.values())
 
 
-def _blocks(model: Model, split: Split, settings: Settings) -> tuple[tuple[int, ...], tuple[Block, ...]]:
+def _blocks(
+    model: Model, parts: Mapping[int, tuple[str, ...]], settings: Settings
+) -> tuple[tuple[int, ...], tuple[Block, ...]]:
     """The kind of each block that runs, and the kinds; one of which the CPU computes a part is another."""
-    if settings.op_offload or split.whole:
+    if settings.op_offload or not parts:
         return model.kinds, model.blocks
     known = {block: kind for kind, block in enumerate(model.blocks)}
     kinds = list(model.kinds)
-    parts = {one.layer: one.parts for one in split.overflow}
-    experts = range(split.cpu, min(split.expert_layers_on_cpu, len(kinds)))
-    for number in sorted({*experts, *parts}):
-        block = _partly_away(model.blocks[kinds[number]], number in experts, parts.get(number, ()))
-        kinds[number] = known.setdefault(block, len(known))
+    for layer, names in parts.items():
+        block = model.blocks[kinds[layer]].without(names)
+        kinds[layer] = known.setdefault(block, len(known))
     return tuple(kinds), tuple(known)
-
-
-def _partly_away(block: Block, experts: bool, parts: tuple[str, ...]) -> Block:
-    if experts and block.experts is not None:
-        block = replace(block, experts=replace(block.experts, away=True))
-    return replace(block, feed_forward=replace(block.feed_forward, away=parts)) if parts else block
 
 
 def mask_cells(architecture: Architecture, settings: Settings, layers: Iterable[int]) -> tuple[int, ...]:

@@ -5,7 +5,8 @@ from itertools import pairwise
 
 from reconciler.placement.devices import Host
 from reconciler.placement.kv import cache_bytes
-from reconciler.placement.memory import Model, Split
+from reconciler.placement.memory import Model, Split, parts_in_ram
+from reconciler.placement.overflow import of_experts
 from reconciler.placement.partition import Layers
 from reconciler.placement.settings import Settings
 
@@ -20,10 +21,11 @@ def seconds_per_token(
 ) -> float:
     """Expected time to generate one token with this split."""
     layers = layers_of(model, settings, split.expert_layers_on_cpu)
-    reads = list(layers.reads)
-    in_ram = expert_reads(model, split.expert_layers_on_cpu) + sum(reads[: split.cpu])
+    reads, share = list(layers.reads), experts_read(model)
+    in_ram = expert_bytes_read(model, split.expert_layers_on_cpu) + sum(reads[: split.cpu])
     for one in split.overflow:
-        left = model.weights.layers[one.layer].parts(one.parts)
+        layer = model.weights.layers[one.layer]
+        left = sum(layer.parts((part,)) * (share if of_experts(part) else 1.0) for part in one.parts)
         reads[one.layer] -= left
         in_ram += left
     seconds = in_ram / host.bandwidth
@@ -45,38 +47,58 @@ def _route(model: Model, split: Split) -> Iterator[int]:
 
     Where what follows weights in RAM needs none itself, the next layer's device computes it.
     """
-    yield from [-1] * split.cpu
-    overflow = {one.layer for one in split.overflow}
-    number = split.cpu
-    for device, count in enumerate(split.devices):
-        for layer in range(number, number + count):
-            yield device
-            if layer in overflow or layer < split.expert_layers_on_cpu:
-                yield -1
-                if not model.blocks[model.kinds[layer]].may_end_away:
-                    yield device
-        number += count
+    divided = parts_in_ram(model, split)
+    owners = [*split.owners[: len(model.kinds)], split.owners[-1]]
+    for layer, kind in enumerate(model.kinds):
+        here, following = owners[layer], owners[layer + 1]
+        yield here
+        if layer in divided:
+            yield -1
+        if following != here and _begins_early(model, layer + 1):
+            yield following
+            yield here
+        elif layer in divided and not model.blocks[kind].may_end_away:
+            yield here
+    yield owners[-1]
+
+
+def _begins_early(model: Model, layer: int) -> bool:
+    return layer < len(model.kinds) and model.blocks[model.kinds[layer]].begins_early
+
+
+def saves_hop(model: Model, layer: int) -> bool:
+    """Whether it costs a hop less that a device begins with this layer when the CPU ends the one before."""
+    return _begins_early(model, layer) or (
+        0 < layer <= len(model.kinds) and model.blocks[model.kinds[layer - 1]].may_end_away
+    )
 
 
 def layers_of(model: Model, settings: Settings, expert_layers_on_cpu: int) -> Layers:
-    """Sizes and reads per layer, the output last; experts in RAM are in neither."""
+    """What each layer costs, the output last; experts in RAM are in neither sizes nor reads."""
     architecture = model.architecture
-    share = _experts_read(model)
-    sizes, reads = [], []
+    share = experts_read(model)
+    sizes, reads, handovers = [], [], []
     for number, (layer, cache) in enumerate(
         zip(model.weights.layers, cache_bytes(architecture, settings), strict=True)
     ):
         experts = 0 if number < expert_layers_on_cpu else layer.experts
         sizes.append(layer.shared + experts + cache)
         reads.append(layer.shared + experts * share + cache * CONTEXT_IN_USE)
-    return Layers((*sizes, model.weights.output), (*reads, float(model.weights.output)))
+    sizes.append(model.weights.output)
+    reads.append(float(model.weights.output))
+    for number in range(len(sizes)):
+        after_cpu = 0 < number <= expert_layers_on_cpu and model.weights.layers[number - 1].experts > 0
+        hops_here = 3 if _begins_early(model, number) else 1
+        handovers.append(HOP_SECONDS * (hops_here - (after_cpu and saves_hop(model, number))))
+    return Layers(tuple(sizes), tuple(reads), tuple(handovers))
 
 
-def expert_reads(model: Model, count: int) -> float:
+def expert_bytes_read(model: Model, count: int) -> float:
     """Bytes that are read per token of the experts of the first `count` layers."""
-    return sum(layer.experts for layer in model.weights.layers[:count]) * _experts_read(model)
+    return sum(layer.experts for layer in model.weights.layers[:count]) * experts_read(model)
 
 
-def _experts_read(model: Model) -> float:
+def experts_read(model: Model) -> float:
+    """Share of the experts that is read for a token."""
     architecture = model.architecture
     return architecture.experts_used / architecture.experts if architecture.experts else 1.0

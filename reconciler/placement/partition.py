@@ -1,13 +1,14 @@
 """The least time in which successive layers can be computed on successive devices that they fit on.
 
-Time per token is bytes read over bandwidth, plus a hop wherever one device hands over to the next. Devices
-keep their order and may be skipped. What does not fit of a device's layers may be left in RAM, of two of them
-at most: instead of more, whole layers in front go there. Exact, in time linear in layers times devices.
+Time per token is bytes read over bandwidth, plus what it costs that one device hands over to the next.
+Devices keep their order and may be skipped. What does not fit of a device's layers may be left in RAM, of two
+of them at most: instead of more, whole layers in front go there. Exact, in time linear in layers times
+devices.
 """
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from math import inf
@@ -39,18 +40,26 @@ class Lane:
     speed: float
     overhead: Overhead
 
+    @property
+    def most(self) -> int:
+        """Bytes of layers that fit at most, whichever part it has."""
+        least = min(self.overhead.only, self.overhead.first, self.overhead.middle, self.overhead.last)
+        return max(0, self.room - least)
+
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """Bytes that each layer takes and bytes of it that are read for each token."""
+    """Bytes that each layer takes, bytes of it that are read per token, and what it costs to begin there."""
 
     sizes: tuple[int, ...]
     reads: tuple[float, ...]
+    handovers: tuple[float, ...]
+    """Seconds when another device has the layer before; of the first layer without meaning."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Seconds per token, and by lane the number of layers and the bytes that they need there."""
+    """Seconds per token, and by lane the number of layers and the bytes that what is not left needs there."""
 
     seconds: float
     counts: tuple[int, ...]
@@ -63,7 +72,6 @@ def partition(
     layers: Layers,
     lanes: Sequence[Lane],
     *,
-    hop: float,
     first_required: bool = False,
     leaving: Leaving | None = None,
 ) -> Parts | None:
@@ -73,16 +81,17 @@ def partition(
     first lane that is required is RAM and leaves nothing.
     """
     count = len(layers.sizes)
-    before = _Before((0, *accumulate(layers.sizes)), (0.0, *accumulate(layers.reads)))
+    entering = (0.0, *layers.handovers[1:])
+    before = _Before((0, *accumulate(layers.sizes)), (0.0, *accumulate(layers.reads)), entering)
     best = [0.0] + [inf] * count
     starts: list[list[int]] = []
     for number, lane in enumerate(lanes):
         reached = best
-        best, chosen = _extend(reached, lane, before, hop)
+        best, chosen = _extend(reached, lane, before)
         if number == 0 and first_required:
             best[0] = inf
         elif leaving is not None:
-            _Shortened(before, lane, leaving, hop).extend(reached, best, chosen)
+            _Shortened(before, lane, leaving).extend(reached, best, chosen)
         starts.append(chosen)
     if best[count] == inf:
         return None
@@ -98,7 +107,9 @@ def partition(
         lack = needed[number] - lane.room
         if lack > 0 and leaving is not None:
             least = leaving.least(begin, end, lack, lane.speed)
-            left += least[1] if least is not None else ()
+            here = least[1] if least is not None else ()
+            left += here
+            needed[number] -= sum(one.amount for one in here)
         end = begin
     in_order = tuple(sorted(left, key=lambda one: one.layer))
     return Parts(best[count], tuple(counts), tuple(needed), in_order)
@@ -106,10 +117,11 @@ def partition(
 
 @dataclass(frozen=True, slots=True)
 class _Before:
-    """Sums over all layers before each."""
+    """Sums over all layers before each, and what it costs to begin there."""
 
     sizes: tuple[int, ...]
     reads: tuple[float, ...]
+    entering: tuple[float, ...]
 
     def needed(self, begin: int, end: int, lane: Lane) -> int:
         """Bytes of these layers on the lane, with what it needs beside them."""
@@ -124,56 +136,67 @@ class _Shortened:
     before: _Before
     lane: Lane
     leaving: Leaving
-    hop: float
 
     def extend(self, reached: Sequence[float], best: list[float], start: list[int]) -> None:
         """Better the least times with this lane where such parts do; `reached` are those without it."""
-        sizes = self.before.sizes
-        for end in range(1, len(best)):
-            lowest = bisect_left(sizes, sizes[end] - self.lane.room - self.leaving.most)
-            for begin in range(lowest, end):
-                lack = self.before.needed(begin, end, self.lane) - self.lane.room
-                if lack > 0:
-                    seconds = self._seconds(reached[begin], begin, end, lack, best[end])
-                    if seconds < best[end]:
-                        best[end], start[end] = seconds, begin
-                elif begin:
+        for end in range(self.leaving.first + 1, len(best)):
+            for bound, begin, lack in sorted(self._candidates(reached, end, best[end])):
+                if bound >= best[end]:
                     break
+                least = self.leaving.least(begin, end, lack, self.lane.speed)
+                if least is None:
+                    continue
+                seconds = bound - self.leaving.seconds(lack, self.lane.speed) + least[0]
+                if seconds < best[end]:
+                    best[end], start[end] = seconds, begin
 
-    def _seconds(self, reached: float, begin: int, end: int, lack: int, most: float) -> float:
-        """Endless where the part does not fit, or takes more than `most` without what is left of it."""
-        read = self.before.reads[end] - self.before.reads[begin]
-        seconds = reached + (self.hop if begin else 0.0) + read / self.lane.speed
-        if seconds >= most:
-            return inf
-        least = self.leaving.least(begin, end, lack, self.lane.speed)
-        return inf if least is None else seconds + least[0]
+    def _candidates(
+        self, reached: Sequence[float], end: int, most: float
+    ) -> Iterator[tuple[float, int, int]]:
+        """Seconds that a part to `end` takes at the least, where it begins, and bytes of it that do not fit.
+
+        Only those that may take less than `most`.
+        """
+        before, lane = self.before, self.lane
+        lowest = bisect_left(before.sizes, before.sizes[end] - lane.room - self.leaving.most)
+        for begin in range(lowest, end):
+            if reached[begin] >= most:
+                continue
+            lack = before.needed(begin, end, lane) - lane.room
+            if lack > 0:
+                read = before.reads[end] - before.reads[begin]
+                bound = reached[begin] + before.entering[begin] + read / lane.speed
+                bound += self.leaving.seconds(lack, lane.speed)
+                if bound < most:
+                    yield bound, begin, lack
+            elif begin:
+                return
 
 
-def _extend(best: Sequence[float], lane: Lane, before: _Before, hop: float) -> tuple[list[float], list[int]]:
+def _extend(best: Sequence[float], lane: Lane, before: _Before) -> tuple[list[float], list[int]]:
     """`best[i]` is the least time for the first i layers; with one more lane, and where its part begins."""
     count = len(best) - 1
-    size_before, reads_before = before.sizes, before.reads
+    size_before, reads_before, entering = before.sizes, before.reads, before.entering
     result, start = list(best), list(range(count + 1))
     # Beginnings that may still be the best for a later end, the best first.
     waiting: deque[tuple[float, int]] = deque()
     for end in range(1, count):
         begin = end - 1
         if begin > 0 and best[begin] < inf:
-            value = best[begin] - reads_before[begin] / lane.speed
+            value = best[begin] + entering[begin] - reads_before[begin] / lane.speed
             while waiting and waiting[-1][0] >= value:
                 waiting.pop()
             waiting.append((value, begin))
         while waiting and size_before[end] - size_before[waiting[0][1]] + lane.overhead.middle > lane.room:
             waiting.popleft()
         reading = reads_before[end] / lane.speed
-        if waiting and waiting[0][0] + hop + reading < result[end]:
-            result[end], start[end] = waiting[0][0] + hop + reading, waiting[0][1]
+        if waiting and waiting[0][0] + reading < result[end]:
+            result[end], start[end] = waiting[0][0] + reading, waiting[0][1]
         if best[0] == 0 and size_before[end] + lane.overhead.first <= lane.room and reading < result[end]:
             result[end], start[end] = reading, 0
     for begin in range(count):
         overhead = lane.overhead.last if begin else lane.overhead.only
-        seconds = best[begin] + (hop if begin else 0.0)
+        seconds = best[begin] + entering[begin]
         seconds += (reads_before[count] - reads_before[begin]) / lane.speed
         fits = size_before[count] - size_before[begin] + overhead <= lane.room
         if fits and seconds < result[count]:

@@ -8,8 +8,8 @@ from reconciler.placement.leaving import Leaving
 from reconciler.placement.memory import Model
 from reconciler.placement.overflow import Overflow, choices
 from reconciler.placement.overhead import cpu_overhead, device_overhead, host_overhead, lone_overhead
-from reconciler.placement.pace import HOP_SECONDS, expert_reads, layers_of
-from reconciler.placement.partition import Lane, Overhead, Parts, partition
+from reconciler.placement.pace import HOP_SECONDS, expert_bytes_read, experts_read, layers_of, saves_hop
+from reconciler.placement.partition import Lane, Layers, Overhead, Parts, partition
 from reconciler.placement.settings import Settings
 
 
@@ -36,7 +36,7 @@ def all_on_one(model: Model, settings: Settings, devices: Sequence[Device], host
     layers, overhead = layers_of(model, settings, 0), lone_overhead(model, settings)
     best: Plan | None = None
     for index, device in enumerate(devices):
-        found = partition(layers, [Lane(device.room, device.bandwidth, overhead)], hop=HOP_SECONDS)
+        found = partition(layers, [Lane(device.room, device.bandwidth, overhead)])
         if found is not None and (best is None or found.seconds < best.seconds):
             here = [int(index == other) for other in range(len(devices))]
             counts = tuple(model.slots * one for one in here)
@@ -49,118 +49,165 @@ def all_on_several(model: Model, settings: Settings, devices: Sequence[Device], 
     if len(devices) < 2:  # noqa: PLR2004 - what several means
         return None
     lanes = _lanes(devices, device_overhead(model, settings, pipelined=True))
-    found = partition(layers_of(model, settings, 0), lanes, hop=HOP_SECONDS)
+    found = partition(layers_of(model, settings, 0), lanes)
     return None if found is None else Plan(found.seconds, found.counts, found.needed)
 
 
 def experts_in_ram(model: Model, settings: Settings, devices: Sequence[Device], host: Host) -> Plan | None:
     """The experts of the first layers in RAM; more than needed, where faster devices then take more."""
-    lent = max(layer.largest_expert for layer in model.weights.layers)
-    lanes = _lanes(devices, device_overhead(model, settings, pipelined=False, lent=lent))
-    beside = host_overhead(model, settings, pipelined=False, experts_left=True)
-    best: Plan | None = None
-    for count, room in _rooms_beside_experts(model, host):
-        if room < beside:
-            break
-        found = partition(layers_of(model, settings, count), lanes, hop=HOP_SECONDS)
-        if found is not None:
-            seconds = found.seconds + _expert_seconds(model, count, host)
-            if best is None or seconds < best.seconds:
-                best = Plan(seconds, found.counts, found.needed, expert_layers=count)
-    return best
+    return _fastest(_on_devices(model, settings, devices, host), divided=False)
+
+
+def weights_in_ram(model: Model, settings: Settings, devices: Sequence[Device], host: Host) -> Plan | None:
+    """The same, and gaps on devices are filled with more layers, without some of their feed-forward weights.
+
+    Where all would fit but for the copies of inputs that llama.cpp makes for a whole model on several
+    devices, it is the least of these weights.
+    """
+    return _fastest(_on_devices(model, settings, devices, host), divided=True)
 
 
 def first_layers_and_experts_in_ram(
     model: Model, settings: Settings, devices: Sequence[Device], host: Host
 ) -> Plan | None:
     """The first layers in RAM with their caches, and of more layers the experts."""
-    lanes = _lanes(devices, _overhead_after_cpu(model, settings))
-    overhead = cpu_overhead(model, settings)
-    best: Plan | None = None
-    for count, room in _rooms_beside_experts(model, host):
-        cpu = Lane(room, host.bandwidth, overhead)
-        layers = layers_of(model, settings, count)
-        found = partition(layers, [cpu, *lanes], hop=HOP_SECONDS, first_required=True)
-        if found is not None:
-            layers_in_ram, *counts = found.counts
-            seconds = found.seconds + _expert_seconds(model, count, host)
-            seconds -= 2 * HOP_SECONDS * min(count, layers_in_ram)
-            if best is None or seconds < best.seconds:
-                best = Plan(seconds, tuple(counts), found.needed[1:], layers_in_ram, count)
-    return best
-
-
-def _rooms_beside_experts(model: Model, host: Host) -> Iterator[tuple[int, int]]:
-    """For each number of layers whose experts are in RAM, how much of it they leave."""
-    room = host.budget - model.weights.input - model.beside.host
-    for number in range(model.architecture.running_layers):
-        room -= model.weights.layers[number].experts
-        if room < 0:
-            return
-        yield number + 1, room
-
-
-def _expert_seconds(model: Model, count: int, host: Host) -> float:
-    return expert_reads(model, count) / host.bandwidth + 2 * HOP_SECONDS * count
-
-
-def first_layers_in_ram(
-    model: Model, settings: Settings, devices: Sequence[Device], host: Host
-) -> Plan | None:
-    """The first layers in RAM with their caches."""
-    return _divided(model, settings, devices, host, None)
+    return _fastest(_after_cpu(model, settings, devices, host), divided=False)
 
 
 def first_layers_and_weights_in_ram(
     model: Model, settings: Settings, devices: Sequence[Device], host: Host
 ) -> Plan | None:
-    """The same; gaps on devices are filled with more layers, without some of their weights."""
-    return _divided(model, settings, devices, host, _leaving(model, host))
+    """The same; gaps on devices are filled with more layers, without some of their feed-forward weights."""
+    return _fastest(_after_cpu(model, settings, devices, host), divided=True)
 
 
-def weights_in_ram(model: Model, settings: Settings, devices: Sequence[Device], host: Host) -> Plan | None:
-    """All layers on devices, save for feed-forward weights.
-
-    Where all would fit but for the copies of inputs that llama.cpp makes for a whole model on several
-    devices, it is the least of these weights.
-    """
-    leaving = _leaving(model, host)
-    if leaving is None:
-        return None
-    lent = max(max(layer.feed_forward) for layer in model.weights.layers)
-    lanes = _lanes(devices, device_overhead(model, settings, pipelined=False, lent=lent))
-    found = partition(layers_of(model, settings, 0), lanes, hop=HOP_SECONDS, leaving=leaving)
-    if found is None:
-        return None
-    overflow = _overflow(model, found) or _least_overflow(model)
-    return Plan(found.seconds, found.counts, found.needed, overflow=overflow)
+def first_layers_in_ram(
+    model: Model, settings: Settings, devices: Sequence[Device], host: Host
+) -> Plan | None:
+    """The first layers in RAM with their caches and all their weights."""
+    return _all_experts_with_layers(_after_cpu(model, settings, devices, host))
 
 
 def all_in_ram(model: Model, settings: Settings, devices: Sequence[Device], host: Host) -> Plan | None:
     """The whole model on the CPU."""
-    found = _divided(model, settings, (), host, None)
+    found = _all_experts_with_layers(_after_cpu(model, settings, (), host))
     nowhere = (0,) * len(devices)
     return None if found is None else replace(found, counts=nowhere, needed=nowhere)
 
 
-def _divided(
-    model: Model, settings: Settings, devices: Sequence[Device], host: Host, leaving: Leaving | None
-) -> Plan | None:
-    room = host.budget - model.weights.input - model.beside.host
-    cpu = Lane(room, host.bandwidth, cpu_overhead(model, settings))
-    lanes = [cpu, *_lanes(devices, _overhead_after_cpu(model, settings))]
-    layers = layers_of(model, settings, 0)
-    found = partition(layers, lanes, hop=HOP_SECONDS, first_required=True, leaving=leaving)
-    if found is None:
-        return None
-    layers_in_ram, *counts = found.counts
-    overflow = _overflow(model, found)
-    return Plan(found.seconds, tuple(counts), found.needed[1:], cpu=layers_in_ram, overflow=overflow)
+class _Overflowing:
+    """Devices that are too small for a model, and RAM for the rest."""
+
+    def __init__(
+        self, model: Model, settings: Settings, host: Host, lanes: Sequence[Lane], cpu: Overhead | None
+    ) -> None:
+        """`cpu`: of a CPU that computes the first layers; None where devices have all."""
+        self.model, self._settings, self._host, self._lanes, self._cpu = model, settings, host, lanes, cpu
+        self._whole, self._bare = layers_of(model, settings, 0), layers_of(model, settings, model.slots)
+        self.leaving = _leaving(model, host)
+
+    def rooms(self) -> Iterator[tuple[int, int]]:
+        """How many of the first layers may leave their experts in RAM, and how much of it is left then."""
+        model = self.model
+        room = self._host.budget - model.weights.input - model.beside.host
+        if self._cpu is None:
+            room -= host_overhead(model, self._settings, pipelined=False, experts_left=True)
+        if room >= 0:
+            yield 0, room
+        if model.architecture.experts:
+            for number in range(model.architecture.running_layers):
+                room -= model.weights.layers[number].experts
+                if room >= 0:
+                    yield number + 1, room
+
+    def layers(self, experts: int) -> Layers:
+        """Those with the experts of so many in RAM."""
+        return Layers(
+            self._bare.sizes[:experts] + self._whole.sizes[experts:],
+            self._bare.reads[:experts] + self._whole.reads[experts:],
+            self._bare.handovers[: experts + 1] + self._whole.handovers[experts + 1 :],
+        )
+
+    def least_seconds(self, experts: int, room: int, *, divided: bool) -> float | None:
+        """No split with the experts of so many layers in RAM is faster; None where none fits.
+
+        With more of these layers in RAM whole, it is a split with no experts in RAM.
+        """
+        layers = self.layers(experts)
+        fastest = max((lane.speed for lane in self._lanes), default=self._host.bandwidth)
+        seconds = sum(layers.reads) / max(fastest, self._host.bandwidth)
+        seconds += self._expert_seconds(experts, after=experts if self._cpu else 0)
+        lack = -sum(lane.most for lane in self._lanes)
+        if self._cpu is None:
+            lack += sum(layers.sizes)
+        elif experts:
+            lack += sum(layers.sizes[experts:])
+        else:
+            lack += sum(layers.sizes) - room
+        if lack <= 0:
+            return seconds
+        if not divided or lack > self.leaving.most * len(self._lanes):
+            return None
+        return seconds + self.leaving.seconds(lack, fastest)
+
+    def plan(self, experts: int, room: int, *, divided: bool) -> Plan | None:
+        """The best with the experts of so many layers in RAM."""
+        leaving = self.leaving.behind(experts) if divided else None
+        first = [] if self._cpu is None else [Lane(room, self._host.bandwidth, self._cpu)]
+        lanes = [*first, *self._lanes]
+        found = partition(self.layers(experts), lanes, first_required=bool(first), leaving=leaving)
+        if found is None:
+            return None
+        in_ram, counts, needed = 0, found.counts, found.needed
+        if self._cpu is not None:
+            in_ram, counts, needed = counts[0], counts[1:], needed[1:]
+        seconds = found.seconds + self._expert_seconds(experts, after=in_ram)
+        overflow = _overflow(self.model, found)
+        if not (experts or in_ram or overflow):
+            # Without anything in RAM llama.cpp copies inputs, for which there is no room.
+            overflow = _least_overflow(self.model)
+            seconds += 2 * HOP_SECONDS
+        return Plan(seconds, counts, needed, in_ram, experts, overflow)
+
+    def _expert_seconds(self, count: int, *, after: int) -> float:
+        """To read those of the first layers from RAM, and to hand over to it where layers are on devices."""
+        divided = sum(layer.experts > 0 for layer in self.model.weights.layers[after:count])
+        return expert_bytes_read(self.model, count) / self._host.bandwidth + 2 * HOP_SECONDS * divided
 
 
-def _overhead_after_cpu(model: Model, settings: Settings) -> Overhead:
+def _on_devices(model: Model, settings: Settings, devices: Sequence[Device], host: Host) -> _Overflowing:
+    lent = max(max(layer.largest_expert, *layer.feed_forward) for layer in model.weights.layers)
+    overhead = device_overhead(model, settings, pipelined=False, lent=lent)
+    return _Overflowing(model, settings, host, _lanes(devices, overhead), None)
+
+
+def _after_cpu(model: Model, settings: Settings, devices: Sequence[Device], host: Host) -> _Overflowing:
     lent = max(layer.largest for layer in model.weights.layers)
-    return device_overhead(model, settings, pipelined=False, after_cpu=True, lent=lent)
+    overhead = device_overhead(model, settings, pipelined=False, after_cpu=True, lent=lent)
+    return _Overflowing(model, settings, host, _lanes(devices, overhead), cpu_overhead(model, settings))
+
+
+def _all_experts_with_layers(case: _Overflowing) -> Plan | None:
+    for experts, room in case.rooms():
+        return case.plan(experts, room, divided=False)
+    return None
+
+
+def _fastest(case: _Overflowing, *, divided: bool) -> Plan | None:
+    """Over all counts of layers whose experts stay in RAM, those first that may be the fastest."""
+    bounds = [
+        (bound, experts, room)
+        for experts, room in case.rooms()
+        if (bound := case.least_seconds(experts, room, divided=divided)) is not None
+    ]
+    best: Plan | None = None
+    for bound, experts, room in sorted(bounds):
+        if best is not None and bound >= best.seconds:
+            break
+        plan = case.plan(experts, room, divided=divided)
+        if plan is not None and (best is None or plan.seconds < best.seconds):
+            best = plan
+    return best
 
 
 def _least_overflow(model: Model) -> tuple[Overflow, ...]:
@@ -169,27 +216,32 @@ def _least_overflow(model: Model) -> tuple[Overflow, ...]:
         for layer, weights in enumerate(model.weights.layers)
         for amount, parts in choices(weights.feed_forward).items()
     ]
-    _, layer, parts = min(ways)
-    return (Overflow(layer, parts),)
+    return tuple(Overflow(layer, parts) for _, layer, parts in sorted(ways)[:1])
 
 
-def _lanes(devices: Sequence[Device], overhead: Overhead) -> list[Lane]:
-    return [Lane(device.room, device.bandwidth, overhead) for device in devices]
+def _lanes(devices: Sequence[Device], overhead: Overhead) -> tuple[Lane, ...]:
+    return tuple(Lane(device.room, device.bandwidth, overhead) for device in devices)
 
 
-def _leaving(model: Model, host: Host) -> Leaving | None:
-    """What may be left of each layer, the output last; None where nothing may.
+def _leaving(model: Model, host: Host) -> Leaving:
+    """What may be left of each layer, the output last.
 
-    With experts, these stay in RAM instead; graphs with recurrent layers were not looked at.
+    Of a model of experts only these; of dense ones with recurrent layers, whose graphs were not looked at,
+    nothing.
     """
     architecture = model.architecture
-    if architecture.experts or any(layer.recurrent for layer in architecture.layers):
-        return None
-    amounts = [*(tuple(choices(layer.feed_forward)) for layer in model.weights.layers), ()]
-    if not any(amounts):
-        return None
-    may_end = all(block.may_end_away for block in model.blocks)
-    return Leaving(amounts, speed=host.bandwidth, hop=HOP_SECONDS, may_end=may_end)
+    recurrent = any(layer.recurrent for layer in architecture.layers)
+    amounts = [
+        tuple(choices(layer.feed_forward)) if layer.experts or not (architecture.experts or recurrent) else ()
+        for layer in model.weights.layers
+    ]
+    return Leaving(
+        [*amounts, ()],
+        speed=host.bandwidth,
+        hop=HOP_SECONDS,
+        saves=[saves_hop(model, number) for number in range(model.slots)],
+        share=experts_read(model),
+    )
 
 
 def _overflow(model: Model, found: Parts) -> tuple[Overflow, ...]:

@@ -28,7 +28,7 @@ class LayerWeights:
     largest: Bytes
     """The same of all tensors."""
     feed_forward: tuple[Bytes, ...]
-    """Of `shared`, what can be left on the CPU too: a feed-forward without experts, by `PARTS`."""
+    """Its matrices by `PARTS`: what can be left on the CPU one by one."""
 
     @property
     def total(self) -> Bytes:
@@ -68,8 +68,8 @@ class _Sum:
         if _EXPERTS.match(name):
             self._experts += nbytes
             self._largest_expert = max(self._largest_expert, nbytes)
-            return
-        self.shared += nbytes
+        else:
+            self.shared += nbytes
         part = part_of(name)
         if part is not None:
             self._parts[part] += nbytes

@@ -116,9 +116,9 @@ def random_case(model: Model, choice: random.Random) -> Case:
 
 
 def overflowing_case(model: Model, choice: random.Random) -> Case:
-    """Any split of a dense model with any layers' feed-forward weights in RAM, in whole or in part."""
+    """Any split with feed-forward weights of any layers in RAM, in whole or in part."""
     case = random_case(model, choice)
-    there = range(case.split.cpu, model.architecture.running_layers)
+    there = range(max(case.split.cpu, case.split.expert_layers_on_cpu), model.architecture.running_layers)
     layers = choice.sample(there, choice.randint(0, min(len(there), 12)))
     overflow = tuple(
         Overflow(number, choice.choice(list(choices(model.weights.layers[number].feed_forward).values())))
