@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 def command(context: Context, *, model: str | None, check: bool) -> ExitCode:
     """Show what the runtimes of the active profile take of every device, or MODEL's placement in detail.
 
-    An on_demand MODEL is shown as it would be placed beside those that are always loaded. Changes nothing.
+    Of a version that was not pulled yet its source is asked, which needs a few requests and no download. An
+    on_demand MODEL is shown as it would be placed beside those that are always loaded. Changes nothing.
     """
     from reconciler.cli.placement_text import render_ledger, render_runtime  # noqa: PLC0415
     from reconciler.reconcile import session  # noqa: PLC0415
@@ -44,10 +45,12 @@ def command(context: Context, *, model: str | None, check: bool) -> ExitCode:
         return ExitCode.FAILED if refused else ExitCode.OK
     wish = _wish(view, entry)
     one = next(runtime for runtime in document["runtimes"] if runtime["name"] == wish.unit)
+    others = tuple(f"{runtime['name']}: " for runtime in document["runtimes"] if runtime is not one)
     checks = _checks(view, wish, site, entry) if check else ()
     answer: dict[str, Any] = {
         **document,
         "runtimes": [one],
+        "warnings": [warning for warning in document["warnings"] if not warning.startswith(others)],
         "most_copies": copies(view, wish, site),
         "checks": [found.document() for found in checks],
     }

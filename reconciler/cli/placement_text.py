@@ -31,10 +31,11 @@ def render_runtime(document: dict[str, Any]) -> str:
         parts = [*runtime["devices"], runtime["ram"]]
         lines += [table(headers, [_part(part, names) for part in parts]), ""]
         lines += _about(runtime, document["most_copies"])
-    lines += [f"flags  {' '.join(runtime['flags']) or 'as given in the spec'}"]
-    visible = runtime["environment"]["CUDA_VISIBLE_DEVICES"]
-    lines += [f"GPUs   {visible}"] if visible else []
-    lines += ["", *_bars(document)]
+    if not runtime["reason"]:
+        visible = runtime["environment"]["CUDA_VISIBLE_DEVICES"]
+        lines += [f"flags  {' '.join(runtime['flags']) or 'as given in the spec'}"]
+        lines += [f"GPUs   {visible}", ""] if visible else [""]
+    lines += _bars(document)
     if document["checks"]:
         rows = [_check(found) for found in document["checks"]]
         lines += ["", table(("LLAMA-FIT-PARAMS", "OURS", "THEIRS", "GAP"), rows)]
@@ -64,6 +65,8 @@ def _state(runtime: dict[str, Any]) -> str:
         return paint("refused", Style.BAD)
     if not runtime["placed"]:
         return "not reckoned"
+    if not runtime["resolved"]:
+        return "not pulled"
     return "kept" if runtime["kept"] else "new"
 
 

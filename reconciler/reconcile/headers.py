@@ -31,7 +31,7 @@ _PATIENCE = replace(DEFAULT_LIMITS, connect_seconds=5.0, answer_seconds=10.0)
 
 @lru_cache(maxsize=_KEPT)
 def figures_of(store: str, version: WantedVersion, sources: Sources) -> Figures:
-    """Read the headers of a version whose files are all resolved.
+    """Read the headers of a version's files; of one that is not resolved, as its source has them now.
 
     Remembered for the life of this process: an apply plans twice, a watcher again and again, and the bytes
     behind a hash never change. ModelctlError where a header cannot be had or is none.
@@ -55,9 +55,7 @@ def figures_of(store: str, version: WantedVersion, sources: Sources) -> Figures:
 
 @contextmanager
 def _open(file: WantedFile, store: Path, view: StoreView, network: Network) -> Iterator[ReadAt]:
-    if file.sha256 is None:
-        raise SourceError(f"{file.name} has no sha256 yet", hint="modelctl pull")
-    if view.has(file.sha256):
+    if file.sha256 is not None and view.has(file.sha256):
         with open_local(Store(store).blob_path(file.sha256)) as reader:
             yield reader
         return

@@ -117,6 +117,7 @@ class View:
             "model": wish.model,
             "version": wish.version,
             "strategy": wish.strategy,
+            "resolved": bool(wish.artifacts),
             "placed": record is not None,
             "kept": wish.unit in self.kept,
             "flags": list(layout.flags),
@@ -163,7 +164,7 @@ def look(spec: Spec, site: Site, state: State, active: ActiveProfile, model: Mod
         raise ModelctlError("no profile can be active now", hint="`modelctl gpu` says why")
     found = survey(spec, site, active, also=model)
     if found.recalled.missing:
-        plan = settled(found, spec, site, state, active.gpus)
+        plan = settled(found, spec, site, state, active.gpus, unresolved=True)
     else:
         layouts, warnings = remembered(found.wishes, found.ground, found.recalled.kept)
         plan = PlacementPlan(layouts, found.recalled.kept, warnings=(*found.recalled.warnings, *warnings))

@@ -30,12 +30,19 @@ _STEP = 256 * 1024**2
 """What others hold of a GPU is reckoned in such steps, so that a plan made twice comes out the same."""
 
 
-def settled(found: Survey, spec: Spec, site: Site, state: State, gpus: Sequence[Gpu]) -> PlacementPlan:
-    """Place what is missing; headers of what is kept are read only when one of those has no room."""
+def settled(
+    found: Survey, spec: Spec, site: Site, state: State, gpus: Sequence[Gpu], *, unresolved: bool = False
+) -> PlacementPlan:
+    """Place what is missing; headers of what is kept are read only when one of those has no room.
+
+    `unresolved`: also versions of which the spec does not say yet which bytes are meant, as their sources
+    have them now.
+    """
     wishes = {wish.unit: wish for wish in found.wishes}
-    figures = _figures((wishes[unit] for unit in found.recalled.missing), found, site, state)
+    missing = [wishes[unit] for unit in found.recalled.missing]
+    figures = _figures(missing, found, site, state, unresolved=unresolved)
     foreign = foreign_use(found, site, state, gpus)
-    answers = _answers((wishes[unit] for unit in found.recalled.missing), found, figures)
+    answers = _answers(missing, found, figures)
     plan = settle(found.wishes, found.ground, found.recalled, figures, foreign=foreign, answers=answers)
     if plan.unplaced and found.recalled.kept:
         figures |= _figures((wishes[unit] for unit in found.recalled.kept), found, site, state)
@@ -96,14 +103,17 @@ def _answers(
 
 
 def _figures(
-    wishes: Iterable[Wish], found: Survey, site: Site, state: State
+    wishes: Iterable[Wish], found: Survey, site: Site, state: State, *, unresolved: bool = False
 ) -> dict[UnitName, Figures | Unread]:
     """Of each wish; once a server does not answer, no other header is waited for."""
     sources = site.settings.sources
     figures: dict[UnitName, Figures | Unread] = {}
     for wish in wishes:
         try:
-            read = _read(wish, found, site, sources)
+            if wish.artifacts or unresolved:
+                read = _read(wish, found, site, sources)
+            else:
+                read = Unread("its version is not resolved", worth_saying=False)
         except TransientError as error:
             read = Unread(error.what)
             sources = sources.model_copy(update={"offline": True})
@@ -121,8 +131,6 @@ def _corrected(wish: Wish, found: Survey, figures: Figures | Unread, state: Stat
 
 def _read(wish: Wish, found: Survey, site: Site, sources: Sources) -> Figures | Unread:
     """TransientError where a server does not answer."""
-    if not wish.artifacts:
-        return Unread("its version is not resolved", worth_saying=False)
     try:
         return figures_of(site.places.store, found.versions[wish.unit], sources)
     except TransientError:

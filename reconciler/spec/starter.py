@@ -101,6 +101,7 @@ def _head(machine: MachineFacts, schema: str) -> Iterator[str]:
     yield "#"
     yield "# What this machine serves. Edit it, commit it, and look before you leap:"
     yield "#   modelctl validate   is this file sound?"
+    yield "#   modelctl placement  what would fit where, before anything is downloaded"
     yield "#   modelctl pull       downloads and verifies what it names"
     yield "#   modelctl plan       what would change on this machine, and why"
     yield "#   modelctl apply      makes it so"

@@ -1,6 +1,7 @@
 """`modelctl placement` as a person uses it, on machines that need not exist."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +89,23 @@ def test_one_model_is_explained_device_by_device(desk: Desk) -> None:
     assert "WEIGHTS" in shown
     assert "--gpu-layers 25" in shown
     assert "RTX 5080" in shown
+
+
+def test_what_is_not_pulled_yet_is_foreseen_from_its_source(desk: Desk) -> None:
+    desk.spec("    context_tokens: 32768\n", "gpt-oss-20b")
+    [pulled] = desk.json()["runtimes"]
+    text = (desk.folder / "spec/models.yaml").read_text()
+    (desk.folder / "spec/models.yaml").write_text(re.sub(r"\n *sha256: .*", "", text))
+    [foreseen] = desk.json("gpt-oss-20b")["runtimes"]
+    assert foreseen == {**pulled, "resolved": False}
+    assert "not pulled" in desk.text()
+
+
+def test_one_models_placement_says_nothing_of_others(desk: Desk) -> None:
+    desk.spec("    context_tokens: 300000\n", "qwen2.5-7b", "qwen3-4b")
+    assert len(desk.json()["warnings"]) == 2
+    [warning] = desk.json("qwen3-4b")["warnings"]
+    assert "llama@qwen3-4b-max: context_tokens 300000 is more than" in warning
 
 
 def test_weights_that_stay_in_ram_are_shown(desk: Desk) -> None:

@@ -35,7 +35,7 @@ def _of_one(wish: Wish, record: Record) -> list[str]:
     if 0 < record.trained_context < wish.context_tokens and not scaled:
         found.append(
             f"{wish.unit}: context_tokens {wish.context_tokens} is more than the {record.trained_context}"
-            " that the model was trained for; llama.cpp cuts it down to that"
+            " that the model was trained for; llama.cpp uses no more of it, but takes the memory for all"
         )
     if not record.exact:
         found.append(f"{wish.unit}: its architecture is not known; what it takes is an estimate")
