@@ -95,7 +95,24 @@ def segment_bytes(segment: Segment, step: Step) -> Bytes:
         tape.add(segment.vocabulary * step.outputs * F32, tape.add(final, entry, in_place=True))
     else:
         tape.add(0, entry, tape.add(width, entry))  # the next device's norm has no weights, so it runs here
-    return Bytes(tape.peak() + (width if _is_odd(segment) else 0))
+    return Bytes(tape.peak() + (width if _is_odd(segment) else 0) + _scattered(segment, step))
+
+
+def _scattered(segment: Segment, step: Step) -> int:
+    """What results of experts that come back from the CPU were seen to take above everything else.
+
+    Beside logits where there are two masks, and where a mask is large and only some blocks need it.
+    """
+    divided = [block.experts for block in segment.blocks if block.experts and block.experts.away]
+    if not divided:
+        return 0
+    results = step.bytes(segment.width * max(experts.used for experts in divided))
+    before = segment.before
+    if before is not None and segment.last and len(segment.mask_cells) > 1 and not before.away:
+        return results + step.bytes(segment.width)
+    if any(block.begins_early for block in segment.blocks):
+        return min(results, sum(_mask_bytes(cells, step) for cells in segment.mask_cells))
+    return 0
 
 
 def _is_odd(segment: Segment) -> bool:

@@ -108,10 +108,12 @@ def test_one_models_placement_says_nothing_of_others(desk: Desk) -> None:
     assert "llama@qwen3-4b-max: context_tokens 300000 is more than" in warning
 
 
-def test_weights_that_stay_in_ram_are_shown(desk: Desk) -> None:
-    desk.spec("    context_tokens: 4096\n", "llama-3.1-70b")
+@pytest.mark.parametrize("name", ["llama-3.1-70b", "qwen3-next-80b"])
+def test_weights_that_stay_in_ram_are_shown(desk: Desk, name: str) -> None:
+    desk.spec("    context_tokens: 4096\n", name)
     [runtime] = desk.json()["runtimes"]
-    shown = desk.text("llama-3.1-70b")
+    assert runtime["feed_forward_in_ram"]
+    shown = desk.text(name)
     assert "of layers on devices stay in RAM: " in shown
     for layer, parts in runtime["feed_forward_in_ram"].items():
         assert f"ffn_{parts[-1]} of " in shown

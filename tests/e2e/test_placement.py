@@ -9,6 +9,7 @@ import pytest
 
 from reconciler.demo.tiny_model import tiny_model
 from tests.placement.oracle import rpc_servers
+from tests.placement.tiny_experts import with_experts
 from tests.support.engines import rpc_llama_server
 from tests.support.nvml.standin import FakeGpus
 from tests.support.workspace import Workspace, chat
@@ -27,10 +28,14 @@ def devices() -> Iterator[tuple[str, ...]]:
         yield addresses
 
 
-def use_profile(workspace: Workspace, profile: str, *, layers: int = 6, answer: str = ANSWER) -> Path:
+def use_profile(
+    workspace: Workspace, profile: str, *, layers: int = 6, answer: str = ANSWER, experts: int = 0
+) -> Path:
     """One model of several layers under one profile; gives the file of its placement."""
     model = workspace.add("wide", answer)
     model.files["v1"].write_bytes(tiny_model(answer, layers=layers))
+    if experts:
+        model.files["v1"].write_bytes(with_experts(model.files["v1"], experts))
     workspace.write()
     spec = workspace.spec / "models.yaml"
     text = spec.read_text().replace("cpu_only: {gpus: []}", f"pool: {profile}")
@@ -71,14 +76,15 @@ def test_a_model_is_served_over_several_devices_as_its_placement_says(
 
 
 @pytest.mark.parametrize("count", [2, 3], ids=["two", "three"])
+@pytest.mark.parametrize(("experts", "room"), [(0, "67.5MiB"), (8, "74MiB")], ids=["dense", "experts"])
 def test_feed_forward_weights_that_do_not_fit_are_served_from_ram(
-    workspace: Workspace, devices: tuple[str, ...], count: int
+    workspace: Workspace, devices: tuple[str, ...], count: int, experts: int, room: str
 ) -> None:
     """Six layers, of which each device holds one or two, but for some weights."""
     workspace.engine = str(rpc_llama_server())
     answer = " ".join(f"word{number}" for number in range(120))
-    servers = ", ".join(f'{{address: "{one}", vram: 67.5MiB}}' for one in devices[:count])
-    file = use_profile(workspace, f"{{gpus: [], rpc: [{servers}]}}", answer=answer)
+    servers = ", ".join(f'{{address: "{one}", vram: {room}}}' for one in devices[:count])
+    file = use_profile(workspace, f"{{gpus: [], rpc: [{servers}]}}", answer=answer, experts=experts)
     spec = workspace.spec / "models.yaml"
     spec.write_text(spec.read_text().replace("settings:\n", "settings:\n  bandwidths: {ram: 1}\n", 1))
     workspace.edit("wide", "flags: {", "flags: {log-verbosity: 4, ")
@@ -88,7 +94,9 @@ def test_feed_forward_weights_that_do_not_fit_are_served_from_ram(
     assert said.count("word") > 32
     kept = json.loads(file.read_text())
     assert [part["id"] for part in kept["devices"]] == list(devices[:count])
-    assert kept["feed_forward_in_ram"]
+    parts = {part for each in kept["feed_forward_in_ram"].values() for part in each}
+    assert parts
+    assert parts <= ({"gate_exps", "up_exps", "down_exps"} if experts else {"gate", "up", "down"})
     [runtime] = workspace.json("show", "wide")["runtimes"]
     pattern = runtime["argv"][runtime["argv"].index("--override-tensor") + 1]
     assert pattern.startswith(r"^blk\.")

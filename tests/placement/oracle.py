@@ -21,7 +21,7 @@ from reconciler.core.types import Bytes
 from reconciler.gguf.types import tensor_type
 from reconciler.placement.devices import MARGIN, Device
 from reconciler.placement.memory import Model, Split, estimate, read_model_figures
-from reconciler.placement.overflow import PARTS, Overflow, choices, override_pattern
+from reconciler.placement.overflow import Overflow, choices, override_pattern
 from reconciler.placement.settings import Settings
 from tests.placement import shapes
 from tests.support.engines import ggml_rpc_server, rpc_llama_fit_params
@@ -72,15 +72,21 @@ def layouts(model: Model) -> Iterator[tuple[str, Split]]:
     yield "CPU + 2", Split(third, (third, slots - 2 * third))
     if model.architecture.experts:
         yield "experts on CPU", Split(0, (slots,), expert_layers_on_cpu=third)
+        yield "experts divided", _overflowing(model, Split(0, (third, slots - third), third // 2))
     else:
         yield "feed-forward on CPU", _overflowing(model, Split(third, (third, slots - 2 * third)))
 
 
 def _overflowing(model: Model, split: Split) -> Split:
-    """Of each device's first two layers some feed-forward weights stay in RAM."""
-    firsts = [split.cpu + sum(split.devices[:number]) for number in range(len(split.devices))]
-    left = [Overflow(first, PARTS) for first in firsts]
-    left += [Overflow(first + 1, ("down",)) for first in firsts]
+    """Of each device's first two layers that are whole some feed-forward weights stay in RAM."""
+    begin = split.cpu
+    left = []
+    for count in split.devices:
+        first = max(begin, split.expert_layers_on_cpu)
+        for layer, pick in ((first, max), (first + 1, min)):
+            ways = choices(model.weights.layers[layer].feed_forward)
+            left.append(Overflow(layer, ways[pick(ways)]))
+        begin += count
     return replace(split, overflow=tuple(left))
 
 

@@ -33,14 +33,20 @@ from tests.placement.oracle import (
 )
 
 MOST_OVER = 3.0
+MOST_OVER_RECURRENT = 6.0
+"""Where a device has little but the logits, reckoned above all states."""
 MOST_UNDER = -1.0
-DENSE = ("qwen2.5-7b", "llama-3.1-8b", "llama-3.1-70b", "qwen3-4b", "gemma-3-12b")
 CASES = 24
 """Random splits per shape."""
 SMALL = 4
 """MiB: sums of three figures that llama.cpp prints rounded down."""
 MOST_ODD = 24
 """MiB: what unusual settings were seen to be off, on the host mostly, where little is used."""
+
+
+def most_over(model: Model) -> float:
+    recurrent = any(layer.recurrent for layer in model.architecture.layers)
+    return MOST_OVER_RECURRENT if recurrent else MOST_OVER
 
 
 def check(rows: Sequence[Row], small: int = SMALL) -> None:
@@ -115,7 +121,7 @@ def test_no_device_of_any_split_takes_more_than_reckoned(
             assert row.error >= MOST_UNDER or short <= SMALL, f"{row} {row.error:+.1f} %"
 
 
-@pytest.mark.parametrize("name", DENSE)
+@pytest.mark.parametrize("name", shapes.NAMES)
 def test_feed_forward_weights_in_ram_of_any_layers_are_reckoned(
     name: str, models: Path, devices: tuple[str, ...], model: Callable[[str], Model]
 ):
@@ -125,14 +131,14 @@ def test_feed_forward_weights_in_ram_of_any_layers_are_reckoned(
         case = overflowing_case(one, choice)
         rows = compare(name, one, models / f"{name}.gguf", case, devices)
         ours_in_all, theirs_in_all = sum(sum(row.ours) for row in rows), sum(sum(row.theirs) for row in rows)
-        assert MOST_UNDER <= 100 * (ours_in_all / theirs_in_all - 1) <= MOST_OVER, case
+        assert MOST_UNDER <= 100 * (ours_in_all / theirs_in_all - 1) <= most_over(one), case
         for row in rows:
             assert row.ours[:2] == row.theirs[:2], row
             short = sum(row.theirs) - sum(row.ours)
             assert row.error >= MOST_UNDER or short <= SMALL, f"{row} {row.error:+.1f} %"
 
 
-@pytest.mark.parametrize("name", DENSE)
+@pytest.mark.parametrize("name", shapes.NAMES)
 def test_what_is_chosen_for_too_little_memory_fits_by_llama_cpps_own_figures(
     name: str, models: Path, devices: tuple[str, ...], model: Callable[[str], Model]
 ):
@@ -149,17 +155,17 @@ def test_what_is_chosen_for_too_little_memory_fits_by_llama_cpps_own_figures(
             assert row.ours[:2] == row.theirs[:2], row
             assert sum(row.theirs) * MIB <= card.budget, row
             over = sum(row.ours) - sum(row.theirs)
-            assert over <= SMALL or row.error <= MOST_OVER, f"{row} {row.error:+.1f} %"
+            assert over <= SMALL or row.error <= most_over(one), f"{row} {row.error:+.1f} %"
 
 
-@pytest.mark.parametrize("name", ["llama-3.1-8b", "gemma-3-12b", "qwen3-30b-a3b"])
+@pytest.mark.parametrize("name", shapes.NAMES)
 def test_devices_hand_over_as_often_as_llama_cpp_splits_its_graph(
     name: str, models: Path, devices: tuple[str, ...], model: Callable[[str], Model]
 ):
     one, path = model(name), models / f"{name}.gguf"
     choice = random.Random(name)
     for _ in range(6):
-        case = random_case(one, choice) if one.architecture.experts else overflowing_case(one, choice)
+        case = overflowing_case(one, choice)
         from_the_embeddings = int(case.split.cpu == 0)
         assert hops(one, case.split) + from_the_embeddings == handovers(path, case, devices), case
 

@@ -125,7 +125,7 @@ class Record:
     ram: Part
     expert_layers_in_ram: int
     feed_forward_in_ram: tuple[tuple[int, tuple[str, ...]], ...]
-    """Of which layers which parts of the feed-forward stay in RAM: gate, up, down."""
+    """Of which more layers which parts of the feed-forward stay in RAM, by their names: `up`, `down_exps`."""
     seconds_per_token: float
     exact: bool
     """False: the architecture is not known, so the caches are an estimate."""

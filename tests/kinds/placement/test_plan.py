@@ -123,15 +123,26 @@ def test_what_other_programs_hold_counts_when_a_model_is_new(figures: GetFigures
     assert plan.layouts[wish("a").unit].visible != ("GPU-a",)
 
 
-def test_feed_forward_weights_that_fit_on_no_gpu_are_overridden_and_kept(figures: GetFigures) -> None:
+@pytest.mark.parametrize(
+    ("name", "names"),
+    [
+        ("llama-3.1-70b", {"gate", "up", "down"}),
+        ("qwen3-next-80b", {"gate_exps", "up_exps", "down_exps"}),
+    ],
+    ids=["dense", "experts"],
+)
+def test_feed_forward_weights_that_fit_on_no_gpu_are_overridden_and_kept(
+    figures: GetFigures, name: str, names: set[str]
+) -> None:
     wanted = wish("a", context_tokens=4096)
-    plan = place({wanted: figures("llama-3.1-70b")})
+    plan = place({wanted: figures(name)})
     unit = wanted.unit
     flags = plan.layouts[unit].flags
     assert "=CPU" in flags[flags.index("--override-tensor") + 1]
     left = plan.records[unit].feed_forward_in_ram
     assert left
-    assert {part for _, parts in left for part in parts} <= {"gate", "up", "down"}
+    assert {part for _, parts in left for part in parts} <= names
+    assert bool(plan.records[unit].expert_layers_in_ram) == ("down_exps" in names)
     recalled = recall([wanted], GROUND, written(plan))
     assert recalled.kept[unit] == plan.records[unit]
 
