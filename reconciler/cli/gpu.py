@@ -89,29 +89,38 @@ command = click.Group(
 @declare("lock", short_help="Keep GPUs from our models.")
 @click.argument("gpu", nargs=-1, required=True)
 @click.option("--reason", default="locked by hand", show_default=True, help="Shown to whoever asks why.")
-@click.option("--until", metavar="TIME", help="HH:MM or ISO 8601; without it, until `modelctl gpu unlock`.")
+@click.option(
+    "--until", metavar="TIME", help="HH:MM, ISO 8601 or 2h; without it, until `modelctl gpu unlock`."
+)
 def _lock(context: Context, *, gpu: tuple[str, ...], reason: str, until: str | None) -> None:
     """Keep each GPU (its number, UUID or part of its name) from our models.
 
     The profile changes at the next look of `modelctl watch`, or with the next `modelctl apply`. Requests that
     are being answered are finished.
     """
+    from reconciler.cli.until import moment_of  # noqa: PLC0415
     from reconciler.gpu.lockouts import Lockout, read, without  # noqa: PLC0415
-    from reconciler.host.lockout import edit_lockouts, local_now, own_path  # noqa: PLC0415
+    from reconciler.host.local_time import LOCAL, local_now  # noqa: PLC0415
+    from reconciler.host.lockout import edit_lockouts, own_path  # noqa: PLC0415
 
+    if not reason.strip() or not reason.isprintable():
+        raise UsageError("--reason takes one line of words", hint="say why, for whoever reads `modelctl gpu`")
     now = local_now()
-    end = _end(until, now)
+    end = None if until is None else moment_of(until, now)
     found = _find(gpu)
     entry = Lockout(tuple(one.uuid for one in found), reason, end)
     kept: list[Lockout] = []
 
     def change(text: "LockoutText") -> list[dict[str, Any]]:
-        kept.extend(without(read(text).entries, found, now))
+        before = read(text)
+        for problem in before.problems:
+            context.output.note(f"{problem}; it is written anew")
+        kept.extend(without(before.entries, found, now))
         return [one.document() for one in (*kept, entry)]
 
     path = own_path(_state_folder(context))
     edit_lockouts(path, change)
-    ends = "until `modelctl gpu unlock`" if end is None else f"until {end:%Y-%m-%d %H:%M}"
+    ends = "until `modelctl gpu unlock`" if end is None else f"until {end.astimezone(LOCAL):%Y-%m-%d %H:%M}"
     context.output.document(
         {"lockouts": [one.document() for one in (*kept, entry)]},
         lambda: "\n".join(f"locked GPU {one.index} ({one.name}) {ends}" for one in found),
@@ -123,7 +132,8 @@ def _lock(context: Context, *, gpu: tuple[str, ...], reason: str, until: str | N
 def _unlock(context: Context, *, gpu: tuple[str, ...]) -> None:
     """Take back the lockouts of the named GPUs, or all that `modelctl gpu lock` made."""
     from reconciler.gpu.lockouts import read, without  # noqa: PLC0415
-    from reconciler.host.lockout import edit_lockouts, local_now, own_path  # noqa: PLC0415
+    from reconciler.host.local_time import local_now  # noqa: PLC0415
+    from reconciler.host.lockout import edit_lockouts, own_path  # noqa: PLC0415
 
     now = local_now()
     found = _find(gpu) if gpu else []
@@ -181,22 +191,6 @@ def _profiles(spec: "Spec | None") -> "dict[ProfileName, tuple[str, ...]]":
     from reconciler.core.types import ProfileName  # noqa: PLC0415
 
     return {} if spec is None else {ProfileName(name): one.cards for name, one in spec.profiles.items()}
-
-
-def _end(until: str | None, now: "datetime") -> "datetime | None":
-    from reconciler.gpu.lockouts import parse_until  # noqa: PLC0415
-
-    if until is None:
-        return None
-    try:
-        end = parse_until(until, now)
-    except ValueError:
-        raise UsageError(
-            f"--until {until!r} is no time", hint="write 22:00 or 2025-11-17T22:00:00Z"
-        ) from None
-    if end <= now:
-        raise UsageError(f"--until {until!r} is over already", hint="write a time to come, such as 22:00")
-    return end
 
 
 def _find(names: tuple[str, ...]) -> "list[Gpu]":

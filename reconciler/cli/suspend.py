@@ -24,8 +24,10 @@ def command(
     `modelctl apply` by hand is not held back: it says what is suspended, and does what it is asked for.
     """
     from reconciler.cli.suspending import named  # noqa: PLC0415
+    from reconciler.cli.until import moment_of  # noqa: PLC0415
     from reconciler.core.events import EventType  # noqa: PLC0415
     from reconciler.core.suspension import Suspension  # noqa: PLC0415
+    from reconciler.host.local_time import LOCAL  # noqa: PLC0415
     from reconciler.host.records import Records  # noqa: PLC0415
     from reconciler.reconcile import session  # noqa: PLC0415
 
@@ -34,7 +36,7 @@ def command(
             "--reason takes one line of words", hint="say why, for whoever reads `modelctl status`"
         )
     now = time.time()
-    end = None if until is None else _end(until, now)
+    end = None if until is None else moment_of(until, datetime.fromtimestamp(now, LOCAL)).timestamp()
     folder = Path(context.spec)
     with session.open_folder(folder).state(create=True) as state:
         records = Records(state)
@@ -54,25 +56,3 @@ def command(
 
 def _word(resource: str) -> str:
     return "everything" if resource == EVERYTHING else resource
-
-
-def _end(text: str, now: float) -> float:
-    """Seconds since the epoch."""
-    from reconciler.core.sizes import parse_seconds  # noqa: PLC0415
-    from reconciler.gpu.lockouts import parse_until  # noqa: PLC0415
-
-    try:
-        return now + parse_seconds(text)
-    except ValueError:
-        pass  # not a duration: a moment
-    try:
-        end = parse_until(text, datetime.fromtimestamp(now).astimezone()).timestamp()
-    except ValueError:
-        raise UsageError(
-            f"--until {text!r} is no time", hint="write 22:00, 2h or 2025-11-17T22:00:00Z"
-        ) from None
-    if end <= now:
-        raise UsageError(
-            f"--until {text!r} is over already", hint="write a time to come, such as 22:00 or 2h"
-        )
-    return end

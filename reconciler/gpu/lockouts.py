@@ -3,13 +3,14 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import MAXYEAR, MINYEAR, datetime, timedelta, timezone
 from typing import Any
 
 from reconciler.core.gpu import Gpu, LockoutText
 from reconciler.gpu.profiles import named
 
 _KEYS = {"lockout_gpus", "reason", "until"}
+_LONGEST_REASON = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +59,21 @@ def read(source: LockoutText, last: Lockouts | None = None) -> Lockouts:
     that is to be shown.
     """
     kept = () if last is None else last.entries
+    follows = "its last lockouts hold" if kept else "it locks nothing until it can be read"
     if source.problem is not None:
-        return Lockouts(source.path, kept, (f"{source.path}: {source.problem}; its last lockouts hold",))
+        return Lockouts(source.path, kept, (f"{source.path}: {source.problem}; {follows}",))
     if source.text is None:
         return Lockouts(source.path)
     try:
         found = json.loads(source.text)
     except (ValueError, RecursionError):
-        return Lockouts(source.path, kept, (f"{source.path} is not valid JSON; its last lockouts hold",))
+        return Lockouts(source.path, kept, (f"{source.path} is not valid JSON; {follows}",))
     problems: list[str] = []
     entries: list[Lockout] = []
     for entry in found if isinstance(found, list) else [found]:
         lockout = _entry(entry, source, problems)
         if lockout is None:
-            return Lockouts(source.path, kept, (*problems, f"{source.path}: its last lockouts hold"))
+            return Lockouts(source.path, kept, (*problems, f"{source.path}: {follows}"))
         entries.append(lockout)
     return Lockouts(source.path, tuple(entries), tuple(problems))
 
@@ -79,16 +81,24 @@ def read(source: LockoutText, last: Lockouts | None = None) -> Lockouts:
 def parse_until(text: str, after: datetime) -> datetime:
     """Read `22:00` (the next one after `after`, in its time zone) or ISO 8601 (`2025-11-17T22:00:00Z`).
 
-    ISO times without an offset are in the time zone of `after`. Raises ValueError.
+    ISO times without an offset are in the time zone of `after`, whose rules say which offset holds then; the
+    result has a fixed one. Raises ValueError.
     """
     stripped = text.strip()
     try:
         clock = datetime.strptime(stripped, "%H:%M")  # noqa: DTZ007 - a time of day; its zone is that of `after`
     except ValueError:
         moment = datetime.fromisoformat(stripped)
-        return moment if moment.tzinfo is not None else moment.replace(tzinfo=after.tzinfo)
+        # The ends of the calendar cannot be told in every time zone.
+        moment = moment.replace(year=min(max(moment.year, MINYEAR + 1), MAXYEAR - 1))
+        return _fixed(moment if moment.tzinfo is not None else moment.replace(tzinfo=after.tzinfo))
     moment = after.replace(hour=clock.hour, minute=clock.minute, second=0, microsecond=0)
-    return moment if moment > after else moment + timedelta(days=1)
+    return _fixed(moment if moment > after else moment + timedelta(days=1))
+
+
+def _fixed(moment: datetime) -> datetime:
+    """With its offset alone: moments of one time zone are compared by their wall clocks, which turn back."""
+    return moment.replace(tzinfo=timezone(moment.utcoffset() or timedelta()))
 
 
 def locked_gpus(lockouts: Iterable[Lockout], gpus: Sequence[Gpu], now: datetime) -> dict[str, str]:
@@ -138,7 +148,14 @@ def _entry(entry: Any, source: LockoutText, problems: list[str]) -> Lockout | No
         problems.append(f"{source.path}: unknown key {unknown[0]!r} is ignored")
     reason = entry.get("reason")
     until = _until(entry.get("until"), source, problems)
-    return Lockout(tuple(map(str, gpus)), reason if isinstance(reason, str) else "no reason given", until)
+    words = _one_line(reason) if isinstance(reason, str) else ""
+    return Lockout(tuple(map(str, gpus)), words or "no reason given", until)
+
+
+def _one_line(text: str) -> str:
+    """Fit for a terminal, whatever another program wrote."""
+    words = " ".join(text[:_LONGEST_REASON].split())
+    return "".join(letter if letter.isprintable() else "?" for letter in words)
 
 
 def _until(value: Any, source: LockoutText, problems: list[str]) -> datetime | None:

@@ -2,7 +2,7 @@
 
 import json
 import os
-import time
+import stat
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 from reconciler.core.gpu import LockoutText
 from reconciler.host.files import atomic_write
+from reconciler.host.local_time import LOCAL
 
 FOREIGN = "/etc/modelctl/gpu_lockout"
 """Where other programs say which GPUs they keep, unless `$MODELCTL_GPU_LOCKOUT` names another file."""
@@ -47,16 +48,14 @@ def edit_lockouts(path: Path, change: Callable[[LockoutText], list[dict[str, Any
             path.unlink(missing_ok=True)
 
 
-def local_now() -> datetime:
-    """The moment, with the local offset to UTC."""
-    return datetime.fromtimestamp(time.time()).astimezone()
-
-
 def _read(path: Path) -> LockoutText:
     try:
+        # Other programs make this file: a pipe in its place must not hold up whoever looks.
+        if not stat.S_ISREG(path.stat().st_mode):
+            return LockoutText(str(path), problem="not a regular file")
         with path.open("rb") as file:
             content = file.read(_MAX_BYTES + 1)
-            written = datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime).astimezone()
+            written = datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, LOCAL)
     except FileNotFoundError:
         return LockoutText(str(path))
     except OSError as error:

@@ -13,7 +13,8 @@ from reconciler.core.types import Bytes, ProfileName, UnitName
 from reconciler.gpu.eligibility import Limits, OwnUse
 from reconciler.gpu.lockouts import Lockout, Lockouts, locked_gpus, read, unknown_gpus
 from reconciler.gpu.select import Sample, Selection, step
-from reconciler.host.lockout import local_now, lockout_paths, read_lockouts
+from reconciler.host.local_time import local_now
+from reconciler.host.lockout import lockout_paths, read_lockouts
 from reconciler.host.nvml import survey
 from reconciler.host.overrides_cache import read_placement
 from reconciler.host.profile_file import profile_path, read_profile

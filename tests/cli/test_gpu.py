@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import pytest
 from reconciler.cli.gpu import command
 from reconciler.core.errors import ModelctlError, Refused, UsageError
 from reconciler.core.types import ProfileName
+from reconciler.host.local_time import LOCAL
+from reconciler.host.lockout import own_path
 from reconciler.host.profile_file import profile_path, write_profile
 from tests.support.nvml.standin import GIB, RTX_5080, FakeGpus, FakeProcess
 
@@ -229,3 +232,31 @@ def test_watching_tells_what_changes_and_ends_with_ctrl_c(tmp_path: Path) -> Non
         watching.send_signal(signal.SIGINT)
         assert watching.wait(timeout=20) != 0
         guard.cancel()
+
+
+@pytest.mark.parametrize("reason", ["", " ", "two\nlines", "\x1b[31mred"])
+def test_a_reason_is_one_line(desk: Desk, reason: str) -> None:
+    with pytest.raises(UsageError, match="one line of words"):
+        desk.gpu("lock", "0", "--reason", reason)
+
+
+def test_a_lockout_may_last_for_a_while(desk: Desk) -> None:
+    desk.gpu("lock", "0", "--until", "2h")
+    assert desk.profile() == "mid"
+    with pytest.raises(UsageError, match="no time"):
+        desk.gpu("lock", "0", "--until", "999999999999h")
+
+
+def test_an_end_in_another_time_zone_is_told_in_ours(desk: Desk) -> None:
+    end = (datetime.now(UTC) + timedelta(days=2)).replace(microsecond=0)
+    there = end.astimezone(timezone(timedelta(hours=5)))
+    assert f"until {end.astimezone(LOCAL):%Y-%m-%d %H:%M}" in desk.gpu(
+        "lock", "0", "--until", there.isoformat()
+    )
+
+
+def test_a_lockout_file_of_ours_that_was_broken_by_hand_is_written_anew(desk: Desk) -> None:
+    own_path(desk.state).parent.mkdir(parents=True)
+    own_path(desk.state).write_text("{")
+    desk.gpu("lock", "0")
+    assert desk.profile() == "mid"

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -145,8 +146,56 @@ def test_a_time_of_day_is_the_next_one(after: datetime, clock) -> None:
     assert timedelta(0) < moment - after <= timedelta(days=1)
 
 
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+@pytest.mark.parametrize(
+    ("now", "text", "expected"),
+    [
+        (datetime(2025, 10, 25, 23, 0, tzinfo=BERLIN), "08:00", "2025-10-26T08:00:00+01:00"),
+        (datetime(2026, 3, 28, 23, 0, tzinfo=BERLIN), "08:00", "2026-03-29T08:00:00+02:00"),
+        (datetime(2025, 7, 1, 12, 0, tzinfo=BERLIN), "2025-12-01T18:00", "2025-12-01T18:00:00+01:00"),
+    ],
+)
+def test_a_time_of_day_is_that_of_its_own_day_when_the_clocks_change(
+    now: datetime, text: str, expected: str
+) -> None:
+    end = parse_until(text, now)
+    assert end.isoformat() == expected
+    assert f"until {expected[11:16]}" in Lockout(("0",), "game", end).why(now)
+
+
+def test_a_lockout_ends_in_the_hour_that_comes_twice() -> None:
+    first = datetime(2025, 10, 26, 2, 50, tzinfo=BERLIN)
+    lockout = Lockout(("0",), "game", parse_until("02:55", first))
+    assert lockout.holds_at(first)
+    assert not lockout.holds_at(first.replace(minute=10, fold=1))
+
+
+@pytest.mark.parametrize("until", ["9999-12-31T23:59:59-23:00", "0001-01-01T00:00:00+23:00"])
+def test_the_ends_of_the_calendar_are_times_too(until: str) -> None:
+    found = read(source({"lockout_gpus": ["0"], "until": until}))
+    assert found.problems == ()
+    assert bool(locked_gpus(found.entries, THREE, NOW)) == until.startswith("9")
+
+
+def test_words_of_other_programs_are_fit_for_a_terminal() -> None:
+    found = read(source({"lockout_gpus": ["0"], "reason": "two\nlines \x1b[31m" + 1000 * "x"}))
+    assert found.entries[0].reason == ("two lines ?[31m" + 1000 * "x")[:200]
+
+
+def test_a_broken_file_that_was_never_seen_whole_says_that_it_locks_nothing() -> None:
+    broken = read(source("{"))
+    assert broken.problems == (f"{PATH} is not valid JSON; it locks nothing until it can be read",)
+    assert read(source("{"), broken) == broken
+    assert read(source("{"), LAST).problems == (f"{PATH} is not valid JSON; its last lockouts hold",)
+
+
+PRINTABLE = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=20)
+
+
 @settings(deadline=None)
-@given(st.lists(st.sampled_from(["0", "GPU-0", "RTX 5080"]), min_size=1), st.text(max_size=20))
+@given(st.lists(st.sampled_from(["0", "GPU-0", "RTX 5080"]), min_size=1), PRINTABLE)
 def test_what_is_written_is_read_back(gpus: list[str], reason: str) -> None:
     lockout = Lockout(tuple(gpus), reason, NOW)
     assert read(source([lockout.document()])) == Lockouts(PATH, (lockout,))

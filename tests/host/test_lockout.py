@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 
 from reconciler.core.gpu import LockoutText
 from reconciler.core.types import ProfileName
-from reconciler.host.lockout import edit_lockouts, local_now, own_path, read_lockouts
+from reconciler.host.local_time import local_now
+from reconciler.host.lockout import edit_lockouts, own_path, read_lockouts
 from reconciler.host.profile_file import profile_path, read_profile, write_profile
 
 ENTRY = {"lockout_gpus": ["GPU-1"], "reason": "Gaming session", "until": None}
@@ -55,11 +57,18 @@ def test_a_file_that_is_no_text_is_a_problem(tmp_path: Path, content: bytes, pro
     assert read_lockouts([path]) == (LockoutText(str(path), problem=problem),)
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_file_holds_nobody_up(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    path = tmp_path / "gpu_lockout"
+    make(path)
+    assert read_lockouts([path]) == (LockoutText(str(path), problem="not a regular file"),)
+
+
 def test_one_unreadable_file_does_not_hide_the_others(tmp_path: Path) -> None:
     good = own_path(tmp_path)
     edit_lockouts(good, lambda _: [ENTRY])
     bad, found = read_lockouts([tmp_path, good])
-    assert bad.problem == "Is a directory"
+    assert bad.problem == "not a regular file"
     assert found.text
 
 
