@@ -101,17 +101,21 @@ def segment_bytes(segment: Segment, step: Step) -> Bytes:
 def _scattered(segment: Segment, step: Step) -> int:
     """What results of experts that come back from the CPU were seen to take above everything else.
 
-    Beside logits where there are two masks, and where a mask is large and only some blocks need it.
+    So it is where there are two masks, beside the logits most of all, and in scans beside a large mask.
     """
     divided = [block.experts for block in segment.blocks if block.experts and block.experts.away]
     if not divided:
         return 0
-    results = step.bytes(segment.width * max(experts.used for experts in divided))
+    width, masks = step.bytes(segment.width), sum(_mask_bytes(cells, step) for cells in segment.mask_cells)
+    results = width * max(experts.used for experts in divided)
     before = segment.before
-    if before is not None and segment.last and len(segment.mask_cells) > 1 and not before.away:
-        return results + step.bytes(segment.width)
+    if before is not None and len(segment.mask_cells) > 1 and not before.away:
+        at_once = bool(segment.blocks[0].away)
+        if segment.last:
+            return max(results + width, masks if at_once else 0)
+        return 3 * width if at_once else 0
     if any(block.begins_early for block in segment.blocks):
-        return min(results, sum(_mask_bytes(cells, step) for cells in segment.mask_cells))
+        return min(results, masks)
     return 0
 
 

@@ -16,7 +16,7 @@ from reconciler.placement.compute import (
     segment_bytes,
 )
 from reconciler.placement.kv import cache_bytes
-from reconciler.placement.overflow import Overflow
+from reconciler.placement.overflow import Overflow, choices
 from reconciler.placement.settings import Settings
 from reconciler.placement.step import Step
 from reconciler.placement.weights import Weights, block_tensors, read_weights
@@ -51,6 +51,17 @@ class Model:
     def slots(self) -> int:
         """Layers as `-ngl` and `-ts` count them: all blocks and the output."""
         return len(self.architecture.layers) + 1
+
+    def divisions(self, layer: int) -> dict[int, tuple[str, ...]]:
+        """What of the feed-forward of a layer on a device may stay in RAM, by the bytes that it comes to.
+
+        Of a model of experts only these; nothing of dense ones with recurrent layers, whose graphs were not
+        looked at.
+        """
+        weights, architecture = self.weights.layers[layer], self.architecture
+        recurrent = any(one.recurrent for one in architecture.layers)
+        may = weights.experts if architecture.experts else not recurrent
+        return choices(weights.feed_forward) if may else {}
 
 
 def read_model_figures(header: GgufHeader) -> Model:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from reconciler.placement.devices import Device, Host
 from reconciler.placement.leaving import Leaving
 from reconciler.placement.memory import Model
-from reconciler.placement.overflow import Overflow, choices
+from reconciler.placement.overflow import Overflow
 from reconciler.placement.overhead import cpu_overhead, device_overhead, host_overhead, lone_overhead
 from reconciler.placement.pace import HOP_SECONDS, expert_bytes_read, experts_read, layers_of, saves_hop
 from reconciler.placement.partition import Lane, Layers, Overhead, Parts, partition
@@ -213,8 +213,8 @@ def _fastest(case: _Overflowing, *, divided: bool) -> Plan | None:
 def _least_overflow(model: Model) -> tuple[Overflow, ...]:
     ways = [
         (amount, layer, parts)
-        for layer, weights in enumerate(model.weights.layers)
-        for amount, parts in choices(weights.feed_forward).items()
+        for layer in range(len(model.weights.layers))
+        for amount, parts in model.divisions(layer).items()
     ]
     return tuple(Overflow(layer, parts) for _, layer, parts in sorted(ways)[:1])
 
@@ -224,17 +224,8 @@ def _lanes(devices: Sequence[Device], overhead: Overhead) -> tuple[Lane, ...]:
 
 
 def _leaving(model: Model, host: Host) -> Leaving:
-    """What may be left of each layer, the output last.
-
-    Of a model of experts only these; of dense ones with recurrent layers, whose graphs were not looked at,
-    nothing.
-    """
-    architecture = model.architecture
-    recurrent = any(layer.recurrent for layer in architecture.layers)
-    amounts = [
-        tuple(choices(layer.feed_forward)) if layer.experts or not (architecture.experts or recurrent) else ()
-        for layer in model.weights.layers
-    ]
+    """What may be left of each layer, the output last."""
+    amounts = [tuple(model.divisions(layer)) for layer in range(len(model.weights.layers))]
     return Leaving(
         [*amounts, ()],
         speed=host.bandwidth,
@@ -245,7 +236,4 @@ def _leaving(model: Model, host: Host) -> Leaving:
 
 
 def _overflow(model: Model, found: Parts) -> tuple[Overflow, ...]:
-    return tuple(
-        Overflow(one.layer, choices(model.weights.layers[one.layer].feed_forward)[one.amount])
-        for one in found.left
-    )
+    return tuple(Overflow(one.layer, model.divisions(one.layer)[one.amount]) for one in found.left)

@@ -21,7 +21,7 @@ from reconciler.core.types import Bytes
 from reconciler.gguf.types import tensor_type
 from reconciler.placement.devices import MARGIN, Device
 from reconciler.placement.memory import Model, Split, estimate, read_model_figures
-from reconciler.placement.overflow import Overflow, choices, override_pattern
+from reconciler.placement.overflow import Overflow, override_pattern
 from reconciler.placement.settings import Settings
 from tests.placement import shapes
 from tests.support.engines import ggml_rpc_server, rpc_llama_fit_params
@@ -84,7 +84,7 @@ def _overflowing(model: Model, split: Split) -> Split:
     for count in split.devices:
         first = max(begin, split.expert_layers_on_cpu)
         for layer, pick in ((first, max), (first + 1, min)):
-            ways = choices(model.weights.layers[layer].feed_forward)
+            ways = model.divisions(layer)
             left.append(Overflow(layer, ways[pick(ways)]))
         begin += count
     return replace(split, overflow=tuple(left))
@@ -127,8 +127,9 @@ def overflowing_case(model: Model, choice: random.Random) -> Case:
     there = range(max(case.split.cpu, case.split.expert_layers_on_cpu), model.architecture.running_layers)
     layers = choice.sample(there, choice.randint(0, min(len(there), 12)))
     overflow = tuple(
-        Overflow(number, choice.choice(list(choices(model.weights.layers[number].feed_forward).values())))
+        Overflow(number, choice.choice(list(ways.values())))
         for number in sorted(layers)
+        if (ways := model.divisions(number))
     )
     return replace(case, split=replace(case.split, overflow=overflow))
 

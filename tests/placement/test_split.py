@@ -9,7 +9,7 @@ import pytest
 from reconciler.core.types import Bytes
 from reconciler.placement.devices import MARGIN, Device, Host, known_bandwidth
 from reconciler.placement.memory import Model, Split, estimate
-from reconciler.placement.overflow import Overflow, choices
+from reconciler.placement.overflow import Overflow
 from reconciler.placement.pace import seconds_per_token
 from reconciler.placement.settings import Settings
 from reconciler.placement.split import Placement, Unplaced, by_shares, fit
@@ -197,7 +197,7 @@ def test_no_feed_forward_weights_in_ram_make_it_faster(name, room, model):
 
 def overflows(model: Model, cpu: int) -> Iterator[tuple[Overflow, ...]]:
     layers = range(cpu, model.architecture.running_layers)
-    ways = [[(), *choices(model.weights.layers[layer].feed_forward).values()] for layer in layers]
+    ways = [[(), *model.divisions(layer).values()] for layer in layers]
     for parts in product(*ways):
         yield tuple(Overflow(layer, left) for layer, left in zip(layers, parts, strict=True) if left)
 
