@@ -63,11 +63,11 @@ def _look(
     looking: "GpuWatch", site: "Site", profiles: "dict[ProfileName, tuple[str, ...]]"
 ) -> "tuple[GpuView, ProfileName | None]":
     """One look, and the profile that holds: the watcher's word where one runs, since it has seen more."""
-    from reconciler.reconcile.gpu_watch import own_use, watched_profile  # noqa: PLC0415
+    from reconciler.reconcile.gpu_watch import held_profile, own_use  # noqa: PLC0415
 
     with site.state() as state:
         view = looking.look(own_use(site, state))
-    return view, watched_profile(site, profiles) or view.selection.active
+    return view, held_profile(site, profiles, view)
 
 
 def _or_subcommand(**values: Any) -> Any:

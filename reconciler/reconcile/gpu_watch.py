@@ -12,7 +12,7 @@ from reconciler.core.gpu import Gpu, GpuSurvey
 from reconciler.core.types import Bytes, ProfileName, UnitName
 from reconciler.gpu.eligibility import Limits, OwnUse
 from reconciler.gpu.lockouts import Lockout, Lockouts, locked_gpus, read, unknown_gpus
-from reconciler.gpu.select import Sample, Selection, step
+from reconciler.gpu.select import Chance, Sample, Selection, step
 from reconciler.host.local_time import local_now
 from reconciler.host.lockout import lockout_paths, read_lockouts
 from reconciler.host.nvml import survey
@@ -118,13 +118,18 @@ def open_watch(site: Site, profiles: Mapping[ProfileName, Sequence[str]]) -> Gpu
     return GpuWatch(profiles, lockout_paths(state), active=active if active in profiles else None)
 
 
-def watched_profile(site: Site, profiles: Mapping[ProfileName, Sequence[str]]) -> ProfileName | None:
-    """What the watcher holds to be the active profile; None when none runs, or when it has not looked lately.
+def held_profile(
+    site: Site, profiles: Mapping[ProfileName, Sequence[str]], view: GpuView
+) -> ProfileName | None:
+    """The profile that holds for one look: the watcher's word, or what `view` says where there is none.
 
-    A watcher has seen many samples, so one look beside it must not decide otherwise.
+    A watcher has seen many samples, so one look beside it must not decide otherwise. But it says so every ten
+    seconds only: what was locked or lost since is seen at once.
     """
     profile, age = read_profile(profile_path(Path(site.places.state)))
-    return profile if profile in profiles and age < TRUSTED_SECONDS else None
+    chance = next((one.chance for one in view.selection.profiles if one.profile == profile), None)
+    trusted = profile in profiles and age < TRUSTED_SECONDS and chance is not Chance.IMPOSSIBLE
+    return profile if trusted else view.selection.active
 
 
 def gpus_of(view: GpuView, profile: ProfileName) -> tuple[Gpu, ...]:

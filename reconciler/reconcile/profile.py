@@ -5,7 +5,7 @@ from itertools import takewhile
 from reconciler.core.types import ProfileName
 from reconciler.host.state import State
 from reconciler.reconcile.desired import ActiveProfile
-from reconciler.reconcile.gpu_watch import gpus_of, open_watch, own_use, watched_profile
+from reconciler.reconcile.gpu_watch import gpus_of, held_profile, open_watch, own_use
 from reconciler.reconcile.site import Site
 from reconciler.spec.model import Spec
 
@@ -19,7 +19,7 @@ def active_profile(spec: Spec, site: Site, state: State) -> ActiveProfile:
     if not any(profiles.values()):
         return ActiveProfile(next(iter(profiles)), (), ())
     view = open_watch(site, profiles).look(own_use(site, state))
-    name = watched_profile(site, profiles) or view.selection.active
+    name = held_profile(site, profiles, view)
     better = takewhile(lambda one: one.profile != name, view.selection.profiles)
     warnings = tuple(
         f"profile {one.profile} cannot be active: {'; '.join(one.why_not)}" for one in better if one.why_not

@@ -1,5 +1,6 @@
 """Keeps the active profile: one look at the GPUs per tick of the watcher, said where others read it."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from reconciler.core.conditions import Condition
@@ -24,6 +25,8 @@ class ProfileKeeper:
         profiles = {ProfileName(name): profile.cards for name, profile in spec.profiles.items()}
         if not any(profiles.values()):
             self._watch, self.active, self.conditions = None, None, ()
+            with suppress(OSError):
+                profile_path(Path(site.places.state)).unlink(missing_ok=True)
             return None
         if self._watch is None:
             self._watch = open_watch(site, profiles)
@@ -31,5 +34,10 @@ class ProfileKeeper:
         view = self._watch.look(own_use(site, state))
         self.active = view.selection.active
         self.conditions = view.conditions()
-        write_profile(profile_path(Path(site.places.state)), self.active)
+        path = profile_path(Path(site.places.state))
+        try:
+            write_profile(path, self.active)
+        except OSError as error:
+            message = f"{path} cannot be written, so others read an old profile there: {error.strerror}"
+            self.conditions += (Condition("profile", "Degraded", "ProfileUntold", message),)
         return self.active

@@ -202,6 +202,14 @@ def test_what_a_running_watcher_says_of_the_profile_holds(desk: Desk) -> None:
     assert desk.profile() == "max"
 
 
+def test_a_lock_counts_before_the_watcher_has_looked_again(desk: Desk) -> None:
+    write_profile(profile_path(desk.state), ProfileName("max"))
+    desk.gpu("lock", "0")
+    assert desk.profile() == "mid"
+    desk.gpu("unlock", "0")
+    assert desk.profile() == "max"
+
+
 def test_watching_tells_what_changes_and_ends_with_ctrl_c(tmp_path: Path) -> None:
     """In a process of its own, over the loader's own way to the library."""
     (tmp_path / "spec").mkdir()
