@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from reconciler.core.types import Bytes
 from reconciler.gguf.header import GgufHeader, Tensor
 from reconciler.placement.memory import Beside, Model, Split, estimate
-from reconciler.placement.overflow import part_of
+from reconciler.placement.overflow import PARTS, of_experts, part_of
 from reconciler.placement.settings import Settings
 from reconciler.placement.weights import LayerWeights, Weights, block_tensors
 
@@ -48,20 +48,23 @@ def _with_adapter(weights: Weights, adapter: GgufHeader) -> Weights:
     """A LoRA adapter's tensors lie on the devices of their layers."""
     blocks = block_tensors(adapter, len(weights.layers))
     layers = tuple(_with_more(layer, tensors) for layer, tensors in zip(weights.layers, blocks, strict=True))
-    added = sum(layer.shared for layer in layers) - sum(layer.shared for layer in weights.layers)
+    added = sum(layer.total for layer in layers) - sum(layer.total for layer in weights.layers)
     output = Bytes(weights.output + adapter.tensor_bytes - added)
     return replace(weights, layers=layers, output=output)
 
 
 def _with_more(layer: LayerWeights, tensors: Mapping[str, Tensor]) -> LayerWeights:
     """An adapter's tensors stay in RAM where those do that they adapt."""
-    parts = list(layer.feed_forward)
+    shared, experts, parts = layer.shared, layer.experts, list(layer.feed_forward)
     for name, tensor in tensors.items():
         part = part_of(name)
         if part is not None:
             parts[part] = Bytes(parts[part] + tensor.nbytes)
-    more = sum(tensor.nbytes for tensor in tensors.values())
-    return replace(layer, shared=Bytes(layer.shared + more), feed_forward=tuple(parts))
+        if part is not None and of_experts(PARTS[part]):
+            experts = Bytes(experts + tensor.nbytes)
+        else:
+            shared = Bytes(shared + tensor.nbytes)
+    return replace(layer, shared=shared, experts=experts, feed_forward=tuple(parts))
 
 
 def _projector_buffer(header: GgufHeader) -> int:

@@ -57,9 +57,13 @@ class Leaving:
         other.first = first
         return other
 
-    def seconds(self, amount: int, reading: float) -> float:
-        """How much longer it takes to read so much from RAM than at `reading` bytes per second."""
-        return amount * self._share * (1 / self._speed - 1 / reading)
+    def at_least(self, lack: int, reading: float, *, devices: int = 1) -> float:
+        """How much longer it takes, hops aside, that so many devices that read so fast leave `lack` bytes."""
+        slower = self._slower(reading)
+        return slower * (lack if slower > 0 else self.most * devices)
+
+    def _slower(self, reading: float) -> float:
+        return self._share * (1 / self._speed - 1 / reading)
 
     def least(self, begin: int, end: int, lack: int, reading: float) -> tuple[float, tuple[Left, ...]] | None:
         """Seconds more than at `reading` bytes per second, and what to leave of layers `begin` to `end`.
@@ -67,7 +71,7 @@ class Leaving:
         None where all that may be left is less than `lack`.
         """
         best: tuple[float, tuple[Left, ...]] | None = None
-        slower = self.seconds(1, reading)
+        slower = self._slower(reading)
         saved = self._hop if self._saves[end] else 0.0
         for ways in self._ways:
             for index in range(bisect_left(ways, lack, key=lambda way: way[0]), len(ways)):

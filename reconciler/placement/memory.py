@@ -87,7 +87,7 @@ class Split:
     expert_layers_on_cpu: int = 0
     """Of the first so many blocks the experts stay in RAM (`-ncmoe`)."""
     overflow: tuple[Overflow, ...] = ()
-    """Of blocks on devices, feed-forward weights that stay in RAM (`-ot`); one entry per block."""
+    """Of more blocks on devices, feed-forward weights that stay in RAM (`-ot`); one entry per block."""
 
     @property
     def whole(self) -> bool:

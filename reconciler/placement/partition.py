@@ -146,7 +146,7 @@ class _Shortened:
                 least = self.leaving.least(begin, end, lack, self.lane.speed)
                 if least is None:
                     continue
-                seconds = bound - self.leaving.seconds(lack, self.lane.speed) + least[0]
+                seconds = bound - self.leaving.at_least(lack, self.lane.speed) + least[0]
                 if seconds < best[end]:
                     best[end], start[end] = seconds, begin
 
@@ -166,7 +166,7 @@ class _Shortened:
             if lack > 0:
                 read = before.reads[end] - before.reads[begin]
                 bound = reached[begin] + before.entering[begin] + read / lane.speed
-                bound += self.leaving.seconds(lack, lane.speed)
+                bound += self.leaving.at_least(lack, lane.speed)
                 if bound < most:
                     yield bound, begin, lack
             elif begin:

@@ -1,7 +1,8 @@
 """The ways to use the devices that may be the fastest, each with its best split."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 from reconciler.placement.devices import Device, Host
 from reconciler.placement.leaving import Leaving
@@ -85,42 +86,36 @@ def first_layers_in_ram(
     model: Model, settings: Settings, devices: Sequence[Device], host: Host
 ) -> Plan | None:
     """The first layers in RAM with their caches and all their weights."""
-    return _all_experts_with_layers(_after_cpu(model, settings, devices, host))
+    case = _after_cpu(model, settings, devices, host)
+    return case.plan(0, divided=False) if case.rooms else None
 
 
 def all_in_ram(model: Model, settings: Settings, devices: Sequence[Device], host: Host) -> Plan | None:
     """The whole model on the CPU."""
-    found = _all_experts_with_layers(_after_cpu(model, settings, (), host))
+    found = first_layers_in_ram(model, settings, (), host)
     nowhere = (0,) * len(devices)
     return None if found is None else replace(found, counts=nowhere, needed=nowhere)
 
 
-class _Overflowing:
+class _WithRam:
     """Devices that are too small for a model, and RAM for the rest."""
 
     def __init__(
         self, model: Model, settings: Settings, host: Host, lanes: Sequence[Lane], cpu: Overhead | None
     ) -> None:
         """`cpu`: of a CPU that computes the first layers; None where devices have all."""
-        self.model, self._settings, self._host, self._lanes, self._cpu = model, settings, host, lanes, cpu
+        self._model, self._host, self._lanes, self._cpu = model, host, lanes, cpu
         self._whole, self._bare = layers_of(model, settings, 0), layers_of(model, settings, model.slots)
-        self.leaving = _leaving(model, host)
+        self._leaving = _leaving(model, host)
+        room = host.budget - model.weights.input - model.beside.host
+        if cpu is None:
+            room -= host_overhead(model, settings, pipelined=False, experts_left=True)
+        running = model.weights.layers[: model.architecture.running_layers]
+        taken = accumulate((layer.experts for layer in running if model.architecture.experts), initial=0)
+        self.rooms = {count: room - size for count, size in enumerate(taken) if room >= size}
+        """What is left of RAM by the number of first layers that leave their experts there."""
 
-    def rooms(self) -> Iterator[tuple[int, int]]:
-        """How many of the first layers may leave their experts in RAM, and how much of it is left then."""
-        model = self.model
-        room = self._host.budget - model.weights.input - model.beside.host
-        if self._cpu is None:
-            room -= host_overhead(model, self._settings, pipelined=False, experts_left=True)
-        if room >= 0:
-            yield 0, room
-        if model.architecture.experts:
-            for number in range(model.architecture.running_layers):
-                room -= model.weights.layers[number].experts
-                if room >= 0:
-                    yield number + 1, room
-
-    def layers(self, experts: int) -> Layers:
+    def _layers(self, experts: int) -> Layers:
         """Those with the experts of so many in RAM."""
         return Layers(
             self._bare.sizes[:experts] + self._whole.sizes[experts:],
@@ -128,12 +123,12 @@ class _Overflowing:
             self._bare.handovers[: experts + 1] + self._whole.handovers[experts + 1 :],
         )
 
-    def least_seconds(self, experts: int, room: int, *, divided: bool) -> float | None:
+    def least_seconds(self, experts: int, *, divided: bool) -> float | None:
         """No split with the experts of so many layers in RAM is faster; None where none fits.
 
         With more of these layers in RAM whole, it is a split with no experts in RAM.
         """
-        layers = self.layers(experts)
+        layers = self._layers(experts)
         fastest = max((lane.speed for lane in self._lanes), default=self._host.bandwidth)
         seconds = sum(layers.reads) / max(fastest, self._host.bandwidth)
         seconds += self._expert_seconds(experts, after=experts if self._cpu else 0)
@@ -143,68 +138,62 @@ class _Overflowing:
         elif experts:
             lack += sum(layers.sizes[experts:])
         else:
-            lack += sum(layers.sizes) - room
+            lack += sum(layers.sizes) - self.rooms[0]
         if lack <= 0:
             return seconds
-        if not divided or lack > self.leaving.most * len(self._lanes):
+        if not divided or lack > self._leaving.most * len(self._lanes):
             return None
-        return seconds + self.leaving.seconds(lack, fastest)
+        return seconds + self._leaving.at_least(lack, fastest, devices=len(self._lanes))
 
-    def plan(self, experts: int, room: int, *, divided: bool) -> Plan | None:
-        """The best with the experts of so many layers in RAM."""
-        leaving = self.leaving.behind(experts) if divided else None
-        first = [] if self._cpu is None else [Lane(room, self._host.bandwidth, self._cpu)]
+    def plan(self, experts: int, *, divided: bool) -> Plan | None:
+        """The best with the experts of so many layers in RAM, which must be among `rooms`."""
+        leaving = self._leaving.behind(experts) if divided else None
+        first = [] if self._cpu is None else [Lane(self.rooms[experts], self._host.bandwidth, self._cpu)]
         lanes = [*first, *self._lanes]
-        found = partition(self.layers(experts), lanes, first_required=bool(first), leaving=leaving)
+        found = partition(self._layers(experts), lanes, first_required=bool(first), leaving=leaving)
         if found is None:
             return None
         in_ram, counts, needed = 0, found.counts, found.needed
         if self._cpu is not None:
             in_ram, counts, needed = counts[0], counts[1:], needed[1:]
         seconds = found.seconds + self._expert_seconds(experts, after=in_ram)
-        overflow = _overflow(self.model, found)
+        overflow = _overflow(self._model, found)
         if not (experts or in_ram or overflow):
             # Without anything in RAM llama.cpp copies inputs, for which there is no room.
-            overflow = _least_overflow(self.model)
+            overflow = _least_overflow(self._model)
             seconds += 2 * HOP_SECONDS
         return Plan(seconds, counts, needed, in_ram, experts, overflow)
 
     def _expert_seconds(self, count: int, *, after: int) -> float:
         """To read those of the first layers from RAM, and to hand over to it where layers are on devices."""
-        divided = sum(layer.experts > 0 for layer in self.model.weights.layers[after:count])
-        return expert_bytes_read(self.model, count) / self._host.bandwidth + 2 * HOP_SECONDS * divided
+        divided = sum(layer.experts > 0 for layer in self._model.weights.layers[after:count])
+        return expert_bytes_read(self._model, count) / self._host.bandwidth + 2 * HOP_SECONDS * divided
 
 
-def _on_devices(model: Model, settings: Settings, devices: Sequence[Device], host: Host) -> _Overflowing:
+def _on_devices(model: Model, settings: Settings, devices: Sequence[Device], host: Host) -> _WithRam:
     lent = max(max(layer.largest_expert, *layer.feed_forward) for layer in model.weights.layers)
     overhead = device_overhead(model, settings, pipelined=False, lent=lent)
-    return _Overflowing(model, settings, host, _lanes(devices, overhead), None)
+    return _WithRam(model, settings, host, _lanes(devices, overhead), None)
 
 
-def _after_cpu(model: Model, settings: Settings, devices: Sequence[Device], host: Host) -> _Overflowing:
+def _after_cpu(model: Model, settings: Settings, devices: Sequence[Device], host: Host) -> _WithRam:
     lent = max(layer.largest for layer in model.weights.layers)
     overhead = device_overhead(model, settings, pipelined=False, after_cpu=True, lent=lent)
-    return _Overflowing(model, settings, host, _lanes(devices, overhead), cpu_overhead(model, settings))
+    return _WithRam(model, settings, host, _lanes(devices, overhead), cpu_overhead(model, settings))
 
 
-def _all_experts_with_layers(case: _Overflowing) -> Plan | None:
-    for experts, room in case.rooms():
-        return case.plan(experts, room, divided=False)
-    return None
-
-
-def _fastest(case: _Overflowing, *, divided: bool) -> Plan | None:
+def _fastest(case: _WithRam, *, divided: bool) -> Plan | None:
     """Over all counts of layers whose experts stay in RAM, those first that may be the fastest."""
     bounds = [
-        (bound, experts, room)
-        for experts, room in case.rooms()
-        if (bound := case.least_seconds(experts, room, divided=divided)) is not None
+        (bound, experts)
+        for experts in case.rooms
+        if (bound := case.least_seconds(experts, divided=divided)) is not None
     ]
     best: Plan | None = None
-    for bound, experts, room in sorted(bounds):
+    for bound, experts in sorted(bounds):
         if best is not None and bound >= best.seconds:
             break
-        plan = case.plan(experts, room, divided=divided)
+        plan = case.plan(experts, divided=divided)
         if plan is not None and (best is None or plan.seconds < best.seconds):
             best = plan
     return best

@@ -120,16 +120,16 @@ def _fastest(model: Model, settings: Settings, devices: Sequence[Device], host: 
         device.bandwidth == fastest for one in found for device in devices if device.id in one.devices
     ):
         whole = solve(all_on_several)
-        if model.architecture.experts and (len(devices) > 1 or not whole):
-            _ = (
-                solve(weights_in_ram)
-                or solve(experts_in_ram)
-                or solve(first_layers_and_weights_in_ram)
-                or solve(first_layers_and_experts_in_ram)
-            )
+        if model.architecture.experts:
+            if len(devices) > 1 or not whole:
+                solve(weights_in_ram, experts_in_ram)
+            if not found:
+                solve(first_layers_and_weights_in_ram, first_layers_and_experts_in_ram)
+            if not whole:
+                solve(first_layers_in_ram)
         elif not whole:
             solve(first_layers_and_weights_in_ram, weights_in_ram)
-        if not whole:
+        if not found:
             solve(first_layers_in_ram, all_in_ram)
     return min(found, key=lambda placement: placement.seconds_per_token, default=None)
 

@@ -17,7 +17,7 @@ from reconciler.gguf.types import tensor_type
 from reconciler.placement.devices import MARGIN, Device, Host
 from reconciler.placement.kv import cache_bytes, cache_problem
 from reconciler.placement.memory import Model, Split, read_model_figures
-from reconciler.placement.pace import CONTEXT_IN_USE, HOP_SECONDS, hops, seconds_per_token
+from reconciler.placement.pace import CONTEXT_IN_USE, HOP_SECONDS, experts_read, hops, seconds_per_token
 from reconciler.placement.settings import Settings
 from reconciler.placement.split import Placement, by_shares, fit
 from tests.placement import shapes
@@ -123,14 +123,9 @@ def _moved_seconds(course: Course, split: Split, overrides: str) -> float:
     for tensor in shapes.header(course.path).tensors:
         place = next((place for pattern, place in patterns if re.search(pattern, tensor.name)), None)
         if place is not None:
-            read = tensor.nbytes * (_experts_read(course.model) if "_exps" in tensor.name else 1.0)
+            read = tensor.nbytes * (experts_read(course.model) if "_exps" in tensor.name else 1.0)
             seconds += read / places[place] - read / owners[int(tensor.name.split(".")[1])]
     return seconds
-
-
-def _experts_read(model: Model) -> float:
-    architecture = model.architecture
-    return architecture.experts_used / architecture.experts if architecture.experts else 1.0
 
 
 def overrider_handovers(course: Course) -> int:
@@ -154,7 +149,7 @@ def overrider_seconds(course: Course, settings: Settings, ours: Placement, cross
     model, rooms = course.model, course.rooms
     buffers = sum(device.compute for device in ours.report.devices)
     cache = sum(cache_bytes(model.architecture, settings)[: model.architecture.running_layers])
-    share = _experts_read(model)
+    share = experts_read(model)
     size = model.weights.output + sum(layer.total for layer in model.weights.layers)
     read = model.weights.output + sum(layer.shared + layer.experts * share for layer in model.weights.layers)
     room = max(0, sum(rooms) * MIB - max(cache, buffers))
