@@ -25,6 +25,11 @@ def write_placement(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, text)
+    except (IsADirectoryError, NotADirectoryError, FileExistsError) as error:
+        in_the_way = path if path.is_dir() else path.parent
+        raise StoreError(
+            f"{path} cannot be written: {error.strerror}", hint=f"remove {in_the_way}, which is in the way"
+        ) from error
     except OSError as error:
         raise StoreError(
             f"{path} cannot be written: {error.strerror}",

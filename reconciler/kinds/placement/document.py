@@ -54,7 +54,7 @@ def parse(text: str) -> Record | None:
             trained_context=body["trained_context"],
             key=body["made_from"],
         )
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
