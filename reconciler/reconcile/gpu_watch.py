@@ -143,8 +143,10 @@ def gpus_of(view: GpuView, profile: ProfileName) -> tuple[Gpu, ...]:
         hiding = next((one for one in view.survey.conditions if one.hides), None)
         if hiding is None:
             raise ModelctlError(fault.what, hint=fault.hint)
+        mend = f"{hiding.hint}; " if hiding.hint else ""
         raise ModelctlError(
-            f"profile {profile} is active, but its GPUs cannot be seen: {hiding.message}", hint=hiding.hint
+            f"profile {profile} is active, but its GPUs cannot be seen: {hiding.message}",
+            hint=f"{mend}what runs goes on. Without these GPUs for good: take {profile} out of `profiles`",
         )
     known = {one.gpu.uuid: one.gpu for one in view.selection.gpus}
     return tuple(known[uuid] for uuid in held.gpus)
