@@ -63,6 +63,13 @@ def test_the_header_of_what_is_not_pulled_yet_is_read_from_the_hub(hub: Hub, tmp
     assert hub.sent < len(padded) / 4
 
 
+def test_the_header_of_what_is_not_resolved_is_the_one_at_its_source_now(hub: Hub, tmp_path: Path) -> None:
+    hub.add("org/repo", "m.gguf", MODEL)
+    [file] = version("hf://org/repo/m.gguf").files
+    unresolved = replace(version("hf://org/repo/m.gguf"), files=(replace(file, sha256=None),))
+    assert figures_of(str(tmp_path), unresolved, Sources()).model.slots == 5
+
+
 def test_without_the_network_the_reason_is_told(hub: Hub, tmp_path: Path) -> None:
     revision = hub.add("org/repo", "m.gguf", MODEL)
     with pytest.raises(SourceError, match="network is off"):
