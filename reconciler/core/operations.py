@@ -25,6 +25,8 @@ class Verb(StrEnum):
     """Let requests wait at the gateway."""
     ROUTE = "route"
     """Let requests go to a runtime."""
+    RELEASE = "release"
+    """Turn away the requests that wait: nothing will serve them soon."""
     KEEP = "keep"
     """What was to go is wanted again."""
     DRAIN = "drain"

@@ -95,7 +95,7 @@ def render(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-_SIGNS = {"drain": "-", "stop": "-", "remove": "-", "restart": "~", "restore": "?"}
+_SIGNS = {"drain": "-", "stop": "-", "remove": "-", "restart": "~", "restore": "?", "release": "?"}
 
 
 def _operations(operations: Sequence[Operation]) -> list[str]:

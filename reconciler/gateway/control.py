@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import stat
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from aiohttp import web
 
 from reconciler.core.errors import FormatError, Refused
+from reconciler.core.types import ModelId
 from reconciler.gateway.answers import refusal
 
 Document = dict[str, Any]
@@ -22,17 +23,23 @@ _PROBE_SECONDS = 5.0
 
 
 class Control:
-    """Answers `GET /health`, `GET /routes` and `POST /reload` on a UNIX socket.
+    """Answers `GET /health`, `GET /routes`, `POST /reload` and `POST /release` on a UNIX socket.
 
-    `status` gives what `/routes` tells; `reload` raises FormatError for a snapshot that is not taken.
+    `status` gives what `/routes` tells; `reload` raises FormatError for a snapshot that is not taken;
+    `release` turns away who waits for some models.
     """
 
     def __init__(
-        self, path: Path, status: Callable[[], Document], reload: Callable[[], Awaitable[None]]
+        self,
+        path: Path,
+        status: Callable[[], Document],
+        reload: Callable[[], Awaitable[None]],
+        release: Callable[[Iterable[ModelId]], None],
     ) -> None:
         self._path = path
         self._status = status
         self._reload = reload
+        self._release = release
         self._socket = _claim(path)
         self._inode = path.stat().st_ino
         self._server = web.Server(self._answer, access_log=None)
@@ -67,7 +74,12 @@ class Control:
                 except FormatError as error:
                     return refusal(400, error.what, "invalid_snapshot")
                 return _document(self._status())
-        return refusal(404, "there is GET /health, GET /routes and POST /reload", "not_found")
+            case "POST", "/release":
+                self._release(map(ModelId, request.query.getall("model", [])))
+                return _document(self._status())
+        return refusal(
+            404, "there is GET /health, GET /routes, POST /reload and POST /release?model=…", "not_found"
+        )
 
 
 def _document(content: Document) -> web.Response:

@@ -85,6 +85,9 @@ class Relay:
                         return await self._once(request, route.backend, outgoing, body, until)
                     except _NotThereError as error:
                         reason = str(error)
+            elif model in self._table.released:
+                self._problems.say((model, "released"), f"{model}: a request is turned away: {reason}")
+                return unavailable(f"{model} is not available: {reason}")
             try:
                 await self._table.wait(until, None if route.backend is None else pause)
             except TimeIsUpError:

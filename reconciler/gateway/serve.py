@@ -4,10 +4,12 @@ import asyncio
 import os
 import resource
 import signal
+from collections.abc import Iterable
 from pathlib import Path
 
 from reconciler.core.errors import FormatError
 from reconciler.core.routes import SNAPSHOT_FORMAT
+from reconciler.core.types import ModelId
 from reconciler.gateway.control import Control, Document
 from reconciler.gateway.front import Front
 from reconciler.gateway.listeners import Listeners
@@ -52,12 +54,17 @@ class Gateway:
             "pid": os.getpid(),
             "format_version": SNAPSHOT_FORMAT,
             "routes": [route.document() for route in self._table.snapshot.routes.values()],
+            "released": sorted(self._table.released),
             "refused": {str(port): reason for port, reason in self._listeners.refused.items()},
             "backends": {
                 str(endpoint): {"requests": use.requests, "idle_seconds": round(use.idle_seconds, 3)}
                 for endpoint, use in uses
             },
         }
+
+    def release(self, models: Iterable[ModelId]) -> None:
+        """Let nobody wait for these, as long as they have no backend and their routes do not change."""
+        self._table.release(models)
 
     def complain(self, error: FormatError) -> None:
         self._problems.say("snapshot", error.what)
@@ -96,7 +103,7 @@ async def _serve(snapshot: Path, control_path: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told_to_end)
     gateway = Gateway(snapshot)
-    control = Control(control_path, gateway.status, gateway.reload)
+    control = Control(control_path, gateway.status, gateway.reload, gateway.release)
     try:
         try:
             await gateway.reload()

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -52,6 +52,7 @@ class Table:
         self._snapshot = Snapshot({})
         self._models: Mapping[int, ModelId] = {}
         self._uses: dict[Endpoint, _Use] = {}
+        self._released: frozenset[ModelId] = frozenset()
         self._changed = asyncio.Event()
 
     @property
@@ -66,16 +67,30 @@ class Table:
     def waiting(self) -> int:
         return self._waiting
 
+    @property
+    def released(self) -> frozenset[ModelId]:
+        """Models without a backend that nobody is to wait for."""
+        return self._released
+
     def swap(self, snapshot: Snapshot) -> None:
         """Put new routes in force; who waits looks again.
 
         Raises ValueError and changes nothing when two models want one port, or a port cannot be one.
         """
         self._models = _models_by_port(snapshot)
-        self._snapshot = snapshot
+        before, self._snapshot = self._snapshot.routes, snapshot
+        self._released = frozenset(
+            model for model in self._released if snapshot.routes.get(model) == before.get(model)
+        )
         for endpoint in self._routed():
             self._uses.setdefault(endpoint, _Use(0, self._clock()))
         self._forget_unrouted()
+        self._wake()
+
+    def release(self, models: Iterable[ModelId]) -> None:
+        """Turn away who waits for these, now and until their routes change; not for one with a backend."""
+        waiting = {model for model, route in self._snapshot.routes.items() if route.backend is None}
+        self._released |= waiting.intersection(models)
         self._wake()
 
     def end(self) -> None:

@@ -3,11 +3,12 @@
 import http.client
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from reconciler.core.errors import FormatError, UnhealthyError
 from reconciler.core.routes import BackendUse, Route, Snapshot, parse_snapshot
@@ -32,6 +33,8 @@ class GatewayStatus:
     """Ports of routes that it could not open, and why."""
     backends: Mapping[str, BackendUse]
     """By endpoint as text. One that is no longer routed stays until it was idle for an hour."""
+    released: frozenset[ModelId] = frozenset()
+    """Models without a backend whose requests are turned away instead of waiting."""
 
 
 def write_snapshot(path: Path, snapshot: Snapshot) -> None:
@@ -78,12 +81,23 @@ def reload(control: Path) -> GatewayStatus:
         raise FormatError(f"the gateway refuses its routes: {_reason(answer)}", hint="modelctl apply")
     if code != http.client.OK:
         raise UnhealthyError(f"the gateway could not reload: {_reason(answer)} ({code})", hint=_SEE_LOG)
+    return _own_status(control, answer)
+
+
+def release(control: Path, models: Iterable[ModelId]) -> GatewayStatus:
+    """Have requests for these models, as long as they have no backend, turned away with 503 at once.
+
+    Until their routes change. It needs no snapshot, so it works where none can be written. Raises
+    UnhealthyError when the gateway does not answer, or is of a release that cannot do it.
+    """
+    query = urlencode([("model", model) for model in models])
     try:
-        return _status(answer)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UnhealthyError(
-            f"what listens on {control} is no gateway of this release: {error!r}", hint=_SEE_LOG
-        ) from error
+        code, answer = _ask(control, "POST", f"/release?{query}", _ANSWER_SECONDS)
+    except (OSError, http.client.HTTPException) as error:
+        raise UnhealthyError(f"the gateway does not answer on {control}: {error}", hint=_SEE_LOG) from error
+    if code != http.client.OK:
+        raise UnhealthyError(f"the gateway lets requests wait on: {_reason(answer)} ({code})", hint=_SEE_LOG)
+    return _own_status(control, answer)
 
 
 def wait_up(
@@ -105,6 +119,15 @@ def wait_up(
     return found
 
 
+def _own_status(control: Path, answer: Any) -> GatewayStatus:
+    try:
+        return _status(answer)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UnhealthyError(
+            f"what listens on {control} is no gateway of this release: {error!r}", hint=_SEE_LOG
+        ) from error
+
+
 def _status(answer: Any) -> GatewayStatus:
     return GatewayStatus(
         pid=int(answer["pid"]),
@@ -114,6 +137,7 @@ def _status(answer: Any) -> GatewayStatus:
             str(endpoint): BackendUse(int(use["requests"]), float(use["idle_seconds"]))
             for endpoint, use in answer["backends"].items()
         },
+        released=frozenset(map(ModelId, answer.get("released", ()))),
     )
 
 

@@ -98,7 +98,9 @@ def of_gateway(gateway: RouteWorld) -> list[Condition]:
         for port, why in gateway.refused.items()
     ]
     found += [
-        Condition(model, RECONCILING, "RequestsWait", "its requests wait at the gateway for a runtime")
+        Condition(model, STALLED, "RequestsRefused", "nothing serves it, and the gateway turns requests away")
+        if model in gateway.released
+        else Condition(model, RECONCILING, "RequestsWait", "its requests wait at the gateway for a runtime")
         for model, route in gateway.in_force.items()
         if route.backend is None
     ]

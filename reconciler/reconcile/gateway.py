@@ -42,6 +42,7 @@ def observe_gateway(site: Site, state: State, wanted: Mapping[UnitName, Route]) 
         installed=mark.config_hash if mark is not None and ours else None,
         foreign=None if text is None or ours else (mark.owner if mark is not None else SOMEBODY),
         refused=status.refused if status is not None else {},
+        released=status.released if status is not None else frozenset(),
         held={
             port: found
             for route in wanted.values()

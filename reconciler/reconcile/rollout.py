@@ -9,7 +9,14 @@ from reconciler.core.inventory import OwnedUnit
 from reconciler.core.operations import Operation, Verb, When, ids_of, known, operation_id
 from reconciler.core.routes import Route
 from reconciler.core.types import ModelId, UnitName
-from reconciler.kinds.route.plan import plan_hold, plan_return, plan_route, plan_unroute, route_id
+from reconciler.kinds.route.plan import (
+    plan_hold,
+    plan_release,
+    plan_return,
+    plan_route,
+    plan_unroute,
+    route_id,
+)
 from reconciler.kinds.unit.plan import KIND as UNIT
 from reconciler.kinds.unit.removal import Removal, plan_marks, plan_stop, stop_id
 from reconciler.kinds.unit.types import DesiredUnit, Handover
@@ -55,6 +62,7 @@ class _Rollout:
         before += self._pass_ports(before)
         handovers = self._handovers(before)
         after = self._after(handovers, before)
+        after += self._releases(before, after)
         removals, drains = self._ends(before, after)
         served = set(self._scene.by_model)
         return Rollout(
@@ -168,7 +176,8 @@ class _Rollout:
             if route is None or route == in_force or not self._scene.will_serve(unit):
                 continue
             checked = known([operation_id(UNIT, Verb.CHECK, unit.name)], self._scene.ids)
-            needs = (*checked, *self._scene.launched)
+            held = known([route_id(Verb.HOLD, unit.model)], ids_of(before))
+            needs = (*checked, *held, *self._scene.launched)
             stopped = {operation.id for operation in before}
             yielding = [
                 plan_stop(
@@ -209,6 +218,23 @@ class _Rollout:
             unit.model, in_force.ports, parse_endpoint(handover.previous.endpoint), in_force.hold_seconds
         )
         return [plan_return(back, after=(operation_id(UNIT, Verb.RESTORE, unit.name),))]
+
+    def _releases(self, before: Sequence[Operation], after: Sequence[Operation]) -> list[Operation]:
+        """Nobody waits on for what failed, and was not brought back."""
+        planned = {operation.id: operation for operation in (*before, *after)}
+        operations = []
+        for unit in self._scene.wanted:
+            in_force = self._scene.world.gateway.in_force.get(unit.model)
+            stuck = in_force is not None and in_force.backend is None
+            route = planned.get(route_id(Verb.ROUTE, unit.model))
+            back = planned.get(route_id(Verb.RESTORE, unit.model))
+            if not stuck and route_id(Verb.HOLD, unit.model) not in planned:
+                continue
+            needs = (*(back.depends_on if back else ()), *(one.id for one in (back, route) if one))
+            yielding = [one for one in route.depends_on if one in planned] if route else []
+            if needs:
+                operations.append(plan_release(unit.model, after=(*yielding, *needs)))
+        return operations
 
     def _ends(
         self, before: Sequence[Operation], after: Sequence[Operation]

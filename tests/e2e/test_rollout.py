@@ -5,7 +5,7 @@ import pytest
 from tests.support.staging import Stage
 from tests.support.traffic import traffic
 from tests.support.waiting import wait_until
-from tests.support.workspace import Model, Workspace, chat, reserve_all_but
+from tests.support.workspace import Model, Workspace, chat, promoting, reserve_all_but
 
 pytestmark = pytest.mark.slow
 
@@ -88,6 +88,31 @@ def test_without_room_a_version_that_fails_gives_way_to_the_old_one(workspace: W
         wait_until(lambda: seen.answers[ONE] > told + 20, 20, "answers of the first version")
     assert seen.failures == []
     assert set(seen.answers) == {ONE}
+
+
+def test_without_room_requests_that_nothing_can_serve_are_told_so_before_the_apply_ends(
+    workspace: Workspace,
+) -> None:
+    """The route of the new runtime cannot be written down while requests wait for it."""
+    workspace.settings = reserve_all_but(512 * 1024**2)
+    a = surging(workspace)
+    snapshot, kept = workspace.store / "state" / "gateway.json", workspace.root / "kept.json"
+    with traffic(a.port) as seen:
+        wait_until(lambda: seen.answers[ONE] > 20, 20, "answers of the first version")
+        with promoting(workspace) as promotion:
+            wait_until(lambda: '"backend": null' in snapshot.read_text(), 20, "requests wait")
+            snapshot.rename(kept)
+            snapshot.mkdir()
+            assert promotion.wait(30) != 0
+        told = len(seen.failures)
+        wait_until(lambda: len(seen.failures) > told + 20, 20, "each is told at once")
+        assert all("503" in failure and "model_unavailable" in failure for failure in seen.failures)
+        assert "RequestsRefused" in {one["reason"] for one in workspace.json("status")["conditions"]}
+        snapshot.rmdir()
+        workspace.ok("apply", "--yes")
+        answered = seen.count - len(seen.failures)
+        wait_until(lambda: seen.count - len(seen.failures) > answered + 20, 20, "answers again")
+    assert workspace.json("plan")["has_changes"] is False
 
 
 def _promotion(workspace: Workspace) -> list[dict[str, str]]:

@@ -16,7 +16,7 @@ from tests.e2e.conftest import OpenWorkspace
 from tests.support.staging import Stage
 from tests.support.traffic import traffic
 from tests.support.waiting import wait_until
-from tests.support.workspace import MODELCTL, Model, Workspace, chat
+from tests.support.workspace import MODELCTL, Model, Workspace, chat, promoting
 
 pytestmark = pytest.mark.slow
 
@@ -51,17 +51,6 @@ def long_answer(port: int) -> Iterator[http.client.HTTPResponse]:
         yield answer
     finally:
         connection.close()
-
-
-def promoting(workspace: Workspace, model: str = "a", to: str = "v2") -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        (*MODELCTL, "promote", model, "--to", to, "--yes"),
-        env=workspace.env(),
-        cwd=workspace.root,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
 
 
 def versions(workspace: Workspace) -> list[str]:

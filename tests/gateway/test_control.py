@@ -185,7 +185,7 @@ def test_what_the_control_socket_does_not_know(gateway: Gateway, method: str, pa
 def test_the_document_is_what_a_snapshot_is_and_more(gateway: Gateway) -> None:
     gateway.route(SocketEndpoint("/nowhere/a.sock"))
     document = json.loads(control(gateway, "GET", "/routes").content)
-    assert document.keys() == {"pid", "format_version", "routes", "refused", "backends"}
+    assert document.keys() == {"pid", "format_version", "routes", "released", "refused", "backends"}
     assert document["routes"] == json.loads(gateway.snapshot.read_text())["routes"]
 
 

@@ -16,8 +16,9 @@ from reconciler.core.types import ModelId
 from reconciler.demo.tiny_model import tiny_model
 from reconciler.gateway.body import KEPT_BYTES
 from reconciler.host.engine import find_engine
+from reconciler.host.gateway import release
 from tests.gateway.backends import LOADING, Peer, Script, Seen, backend, says
-from tests.gateway.process import CHAT, MODEL, Answer, Gateway
+from tests.gateway.process import CHAT, MODEL, TIMEOUT, Answer, Gateway
 from tests.support.engines import llama_server
 from tests.support.serving import free_port, served
 from tests.support.waiting import wait_until
@@ -70,6 +71,29 @@ def test_who_waited_long_enough_is_told_when_to_come_back(gateway: Gateway) -> N
     assert int(answer.headers["Retry-After"]) > 0
     assert "tiny" in answer.json["error"]["message"]
     assert "a request waited in vain" in gateway.log
+
+
+def test_who_waits_for_what_will_not_come_is_told_so_until_the_route_changes(
+    gateway: Gateway,
+) -> None:
+    other = Route(ModelId("other"), (free_port(),), None, TIMEOUT)
+    tiny = Route(MODEL, (gateway.port,), None, TIMEOUT)
+    gateway.put(tiny, other)
+    waiting = asking(gateway)
+    with pytest.raises(TimeoutError):
+        waiting.result(0.2)
+    assert release(gateway.control, [MODEL]).released == {MODEL}
+    answer = waiting.result(20)
+    assert answer.error() == (503, "model_unavailable")
+    assert int(answer.headers["Retry-After"]) > 0
+    gateway.put(tiny, Route(other.model, other.ports, None, 1.0))
+    assert gateway.ask().error() == (503, "model_unavailable"), "the route of another model changed"
+    with backend(gateway.folder / "a.sock", says(b"here")) as here:
+        gateway.route(here.endpoint)
+        assert release(gateway.control, [MODEL]).released == frozenset()
+        assert gateway.ask().content == b"here"
+    gateway.route(None, hold_seconds=0.2)
+    assert gateway.status().released == frozenset()
 
 
 def test_a_model_that_is_dropped_is_not_waited_for(gateway: Gateway) -> None:

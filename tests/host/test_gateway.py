@@ -21,6 +21,7 @@ from reconciler.core.types import ModelId
 from reconciler.host.gateway import (
     GatewayStatus,
     read_snapshot,
+    release,
     reload,
     status,
     wait_up,
@@ -156,6 +157,20 @@ def test_routes_that_are_refused_are_told(control: Path) -> None:
 def test_a_gateway_in_trouble_says_so(control: Path) -> None:
     with answering(control, 500, b"oh"), pytest.raises(UnhealthyError, match=r"could not reload.*\(500\)"):
         reload(control)
+
+
+def test_what_is_released_is_told(control: Path) -> None:
+    with answering(control, 200, {**STATUS, "released": ["a"]}) as asked:
+        assert release(control, [ModelId("a"), ModelId("b")]).released == {"a"}
+    assert asked == ["POST /release?model=a&model=b"]
+
+
+def test_a_gateway_of_a_release_before_cannot_release(control: Path) -> None:
+    with (
+        answering(control, 404, {"error": {"message": "there is no such thing"}}),
+        pytest.raises(UnhealthyError, match="lets requests wait on: there is no such thing"),
+    ):
+        release(control, [ModelId("a")])
 
 
 def test_it_is_waited_for(control: Path) -> None:

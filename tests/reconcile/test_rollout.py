@@ -59,11 +59,48 @@ spec not in Git, profile cpu, generation 1
   ? restore  llama@a-cpu@v2  (only if that fails: llama@a-cpu@v1 with version v1 is started again)
   ? restore  a  (only if that fails: requests go to what serves again)
   + route    a  (llama@a-cpu@v2 answers)
+  ? release  a  (only if that fails: who waits is told to come back later)
   + commit   2  (what was reached is recorded)
   - remove   llama@a-cpu@v1  (another runtime of a takes over)
   + reload   removed units  (1 unit file gone)
-12 operations"""
+13 operations"""
     )
+
+
+@pytest.mark.parametrize(
+    "failing",
+    [
+        {"route:route:a"},
+        {f"unit:check:{NEW}", f"unit:restore:{NEW}"},
+        {f"unit:check:{NEW}", "route:restore:a"},
+    ],
+)
+def test_requests_that_nothing_will_serve_are_turned_away_and_served_by_the_next_apply(
+    failing: set[str],
+) -> None:
+    machine = serving(A1, capacity=1)
+    done = machine.run(machine.plan(A2), failing=failing)
+    assert done.count("route:release:a") == 1
+    assert not machine.waits("a")
+    machine.run(machine.plan(A2))
+    assert machine.served("a") == NEW
+    assert machine.plan(A2).operations == ()
+
+
+def test_requests_that_found_a_runtime_are_not_turned_away() -> None:
+    machine = serving(A1, capacity=1)
+    done = machine.run(machine.plan(A2), failing={f"unit:check:{NEW}"})
+    assert "route:release:a" not in done
+    assert machine.served("a") == OLD
+
+
+def test_a_runtime_that_answers_already_is_routed_to_after_the_hold_and_not_before() -> None:
+    """An apply was killed before the route; the next one needs the old one's room for another model."""
+    machine = serving(A1, B1, capacity=3)
+    machine.run(machine.plan(A2, B1), steps=4)
+    assert (machine.served("a"), machine.units[NEW].answered) == (OLD, True)
+    machine.run(machine.plan(A2, Wish("b", "v2", takes=2)), pick=lambda ready: ready[-1])
+    assert (machine.served("a"), machine.served("b")) == (NEW, "llama@b-cpu@v2")
 
 
 @pytest.mark.parametrize("capacity", [1, 2])

@@ -100,12 +100,43 @@ def test_whatever_step_fails_every_model_behind_the_gateway_is_served_on(
     change = change.all_behind_the_gateway()
     machine = change.start()
     plan = change.plan(machine)
-    # A gateway that cannot be told where to send what it holds is a matter of the gateway.
+    # Where what is to mend a failure fails as well, requests are turned away: see below.
     failing = [step.id for step in plan.operations if step.verb not in {Verb.RESTORE, Verb.ROUTE}]
     if failing:
         machine.run(plan, failing={data.draw(st.sampled_from(failing))})
     assert [model for model in MODELS if machine.served(model) is None] == []
     machine.run(change.plan(machine))
+    assert_settled(machine, change.after, change.new)
+
+
+@everywhere
+@given(changes, st.data())
+def test_whatever_steps_fail_nobody_waits_on_when_the_apply_is_over(
+    change: Change, data: st.DataObject
+) -> None:
+    change = change.all_behind_the_gateway()
+    machine = change.start()
+    if data.draw(st.booleans()):
+        kill_somewhere(change, machine, data)
+    plan = change.plan(machine)
+    held = {step.resource for step in plan.operations if step.verb is Verb.HOLD}
+    waiting = {model for model in MODELS if machine.waits(model)}
+    failing = [step.id for step in plan.operations if step.verb is not Verb.RELEASE]
+    if failing:
+        some = st.sets(st.sampled_from(failing), max_size=3)
+        machine.run(plan, failing=data.draw(some), pick=data.draw(st.randoms()).choice)
+    assert {model for model in held | waiting if machine.waits(model)} == set()
+    machine.run(change.plan(machine))
+    assert_settled(machine, change.after, change.new)
+
+
+@everywhere
+@given(changes, st.data())
+def test_in_whatever_order_steps_run_it_converges(change: Change, data: st.DataObject) -> None:
+    machine = change.start()
+    if data.draw(st.booleans()):
+        kill_somewhere(change, machine, data)
+    machine.run(change.plan(machine), pick=data.draw(st.randoms()).choice)
     assert_settled(machine, change.after, change.new)
 
 

@@ -3,7 +3,7 @@
 What each step does to it is what `UnitApplier` and `RouteApplier` do to a real one.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from reconciler.core.endpoint import SocketEndpoint, TcpEndpoint
@@ -87,6 +87,8 @@ class PaperMachine:
     files: dict[UnitName, str] = field(default_factory=dict)
     takes: dict[UnitName, int | None] = field(default_factory=dict)
     routes: dict[ModelId, Route] = field(default_factory=dict)
+    released: set[ModelId] = field(default_factory=set)
+    """Their requests are turned away, until their routes change."""
     gateway: str | None = None
     up: bool = False
     foreign: str | None = None
@@ -139,6 +141,11 @@ class PaperMachine:
         found = [unit.name for unit in self.units.values() if unit.endpoint == str(route.backend)]
         return next((name for name in found if self.alive(name)), None)
 
+    def waits(self, model: str) -> bool:
+        """Whether the model's requests wait at the gateway."""
+        route = self.routes.get(ModelId(model))
+        return self.up and route is not None and route.backend is None and model not in self.released
+
     def world(self, wanted: Sequence[DesiredUnit]) -> World:
         names = {*self.units, *(unit.name for unit in wanted)}
         units = UnitWorld(
@@ -175,16 +182,25 @@ class PaperMachine:
         self.supervised = self.up = False
         self.states.clear()
 
-    def run(self, plan: Plan, *, failing: Collection[str] = (), steps: int | None = None) -> list[str]:
+    def run(
+        self,
+        plan: Plan,
+        *,
+        failing: Collection[str] = (),
+        steps: int | None = None,
+        pick: Callable[[Sequence[Operation]], Operation] = lambda ready: ready[0],
+    ) -> list[str]:
         """Carry it out, the steps in `failing` failing, killed after so many of those that did something.
 
-        Returns the ids of those that succeeded. AssertionError when a step cuts off who asks.
+        `pick` says which of those that can run goes first. Returns the ids of those that succeeded.
+        AssertionError when a step cuts off who asks.
         """
         outcomes: dict[str, bool | None] = {}
         done: list[str] = []
-        for operation in plan.operations:
-            if steps is not None and len(done) >= steps:
-                break
+        waiting = list(plan.operations)
+        while waiting and (steps is None or len(done) < steps):
+            operation = pick([one for one in waiting if outcomes.keys() >= set(one.depends_on)])
+            waiting.remove(operation)
             if not _is_due(operation, outcomes):
                 outcomes[operation.id] = None
                 continue
@@ -292,9 +308,12 @@ class PaperMachine:
                 self.gateway, self.up = None, False
             case Verb.REMOVE:
                 self.routes.pop(ModelId(operation.resource))
+            case Verb.RELEASE:
+                self.released.add(ModelId(operation.resource))
             case _:
                 assert self.up, "the gateway is not there to be told"
                 self._change(operation.payload)
+                self.released.discard(ModelId(operation.resource))
 
     def _change(self, change: RouteChange) -> None:
         route = change.route

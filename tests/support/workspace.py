@@ -161,6 +161,18 @@ def chat(port: int, text: str = "Who are you?", timeout: float = 20) -> str:
         return str(json.load(answer)["choices"][0]["message"]["content"])
 
 
+def promoting(workspace: Workspace, model: str = "a", to: str = "v2") -> subprocess.Popen[str]:
+    """A promotion in another terminal."""
+    return subprocess.Popen(
+        (*MODELCTL, "promote", model, "--to", to, "--yes"),
+        env=workspace.env(),
+        cwd=workspace.root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
 def reserve_all_but(size: int) -> str:
     """A setting under which models of `size` bytes fit, and nothing fits beside them."""
     return f"  reserve: {{ram: {psutil.virtual_memory().total - size}}}\n"

@@ -37,6 +37,7 @@ class RouteApplier:
             (KIND, Verb.HOLD): self._route,
             (KIND, Verb.ROUTE): self._route,
             (KIND, Verb.RESTORE): self._route,
+            (KIND, Verb.RELEASE): self._release,
             (KIND, Verb.REMOVE): self._remove,
         }
 
@@ -70,6 +71,11 @@ class RouteApplier:
                     hint="stop that program, or give the model another port in the spec",
                 )
             report(operation, error)
+
+    def _release(self, batch: Sequence[Operation], report: Report) -> None:
+        gateway.release(self._control, [operation.payload.model for operation in batch])
+        for operation in batch:
+            report(operation, None)
 
     def _remove(self, batch: Sequence[Operation], report: Report) -> None:
         gone = [operation.payload.model for operation in batch if isinstance(operation.payload, RouteRemoval)]

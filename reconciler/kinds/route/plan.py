@@ -11,6 +11,7 @@ from reconciler.kinds.route.types import (
     SOMEBODY,
     GatewayUnit,
     RouteChange,
+    RouteRelease,
     RouteRemoval,
     RouteWorld,
 )
@@ -72,6 +73,14 @@ def plan_return(route: Route, *, after: tuple[str, ...]) -> Operation:
     """Send them to the runtime that was brought back; `after` is what brings it back."""
     cause = "only if that fails: requests go to what serves again"
     return Operation(Verb.RESTORE, KIND, route.model, cause, depends_on=after, payload=RouteChange(route))
+
+
+def plan_release(model: ModelId, *, after: tuple[str, ...]) -> Operation:
+    """Turn away who waits for it; `after` is all that was to give them a runtime, or to bring one back."""
+    cause = "only if that fails: who waits is told to come back later"
+    return Operation(
+        Verb.RELEASE, KIND, model, cause, depends_on=after, when=When.FAILURE, payload=RouteRelease(model)
+    )
 
 
 def plan_unroute(

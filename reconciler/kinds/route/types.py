@@ -33,6 +33,8 @@ class RouteWorld:
     """Whose unit file that is, when it is not ours; `SOMEBODY` when it does not tell."""
     refused: Mapping[int, str] = field(default_factory=dict)
     """Ports that it holds by its routes and could not open, and why."""
+    released: frozenset[ModelId] = frozenset()
+    """Models whose requests it turns away, until their routes change."""
     held: Mapping[int, str] = field(default_factory=dict)
     """Wanted ports that somebody else listens on, and who; not those of runtimes of ours, which give way."""
 
@@ -47,6 +49,13 @@ class RouteChange:
     """Payload of hold, route and restore."""
 
     route: Route
+
+
+@dataclass(frozen=True, slots=True)
+class RouteRelease:
+    """Payload of release."""
+
+    model: ModelId
 
 
 @dataclass(frozen=True, slots=True)
