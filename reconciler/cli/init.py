@@ -37,7 +37,9 @@ def command(context: Context, folder: str | None) -> None:
         atomic_write(target / name, text)
     written = [str(target / name) for name in files]
     context.output.document({"written": written}, lambda: "\n".join(f"wrote {path}" for path in written))
-    context.output.note(f"next: read {written[0]}, then `modelctl placement` (does it fit?), `modelctl pull` and `modelctl plan`")
+    context.output.note(
+        f"next: read {written[0]}, then `modelctl placement` (does it fit?), `modelctl pull` and `modelctl plan`"
+    )
 
 
 def _look() -> MachineFacts:
