@@ -38,7 +38,7 @@ def command(context: Context, folder: str | None) -> None:
     written = [str(target / name) for name in files]
     context.output.document({"written": written}, lambda: "\n".join(f"wrote {path}" for path in written))
     context.output.note(
-        f"next: read {written[0]}, then `modelctl placement` (does it fit?), `modelctl pull` and `modelctl plan`"
+        f"next: read {written[0]}, `modelctl placement` (does it fit?), `modelctl pull`, `modelctl plan`"
     )
 
 
