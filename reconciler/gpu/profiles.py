@@ -21,6 +21,8 @@ class ProfileFault:
     """As the spec names it."""
     what: str
     hint: str
+    ambiguous: bool = False
+    """The GPU is there, and so are others of its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ def _fault(
     if len(fits) > count:
         which = ", ".join(f"{gpu.name} ({gpu.uuid})" for gpu in fits)
         what = f"profile {profile}: {name!r} fits {len(fits)} GPUs: {which}"
-        return ProfileFault(profile, name, what, "write the UUID of the one that is meant")
+        return ProfileFault(profile, name, what, "write the UUID of the one that is meant", ambiguous=True)
     if fits:
         what = f"profile {profile}: {name!r} is named {count} times, but only {len(fits)} such GPUs are free"
     elif named(name, gpus):

@@ -34,7 +34,7 @@ class Chance(StrEnum):
     BUSY = "busy"
     """Its GPUs are there and not locked, but other work holds them."""
     UNKNOWN = "unknown"
-    """A GPU of it does not show, and nothing says that it is gone."""
+    """A GPU of it does not show or cannot be told from another, and nothing says that it is gone."""
     IMPOSSIBLE = "impossible"
 
 
@@ -135,8 +135,10 @@ def _judge(
         why_not += [f"{one.gpu.name}: {one.reason or 'busy until now'}" for one in held if not one.eligible]
         if any(one.locked for one in held):
             chance = Chance.IMPOSSIBLE
-        elif found.faults:
-            chance = Chance.UNKNOWN if blind else Chance.IMPOSSIBLE
+        elif not all(blind or fault.ambiguous for fault in found.faults):
+            chance = Chance.IMPOSSIBLE
+        elif found.faults and (blind or all(one.eligible for one in held)):
+            chance = Chance.UNKNOWN
         elif any(one.hidden for one in held) and found.profile != state.active:
             chance = Chance.UNKNOWN  # good enough to stay, not to go there
         elif all(one.eligible for one in held):

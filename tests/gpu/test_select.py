@@ -248,3 +248,29 @@ def test_profiles_that_left_the_spec_are_left() -> None:
     watch.see(FREE)
     watch.profiles = {MID: PROFILES[MID], CPU_ONLY: ()}
     assert watch.see(FREE) == [MID]
+
+
+TWIN = replace(RTX_3060, uuid="GPU-9", index=3)
+
+
+def test_a_second_card_of_the_same_name_moves_nothing_that_runs() -> None:
+    watch = Watch()
+    assert watch.see(FREE) == [MAX]
+    assert set(watch.see(GpuSurvey((*THREE, TWIN)), 100)) == {MAX}
+    assert watch.chance(MAX) is Chance.UNKNOWN
+    assert set(watch.see(FREE, 10)) == {MAX}
+
+
+def test_a_profile_whose_cards_cannot_be_told_apart_is_not_entered() -> None:
+    twins = GpuSurvey((*THREE, TWIN))
+    assert set(Watch().see(twins, 20)) == {CPU_ONLY}
+    assert set(Watch(MID).see(twins, 20)) == {MID}
+
+
+def test_a_profile_with_twins_falls_when_another_card_of_it_is_taken_or_gone() -> None:
+    watch = Watch()
+    watch.see(FREE)
+    assert watch.see(GpuSurvey((busy(RTX_5080), RTX_3060, GTX_1080_TI, TWIN)), 5)[-1] == CPU_ONLY
+    watch = Watch()
+    watch.see(FREE)
+    assert watch.see(GpuSurvey((RTX_3060, GTX_1080_TI, TWIN))) == [CPU_ONLY]
