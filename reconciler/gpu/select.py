@@ -133,9 +133,7 @@ def _judge(
         held = [by_uuid[gpu.uuid] for gpu in found.gpus]
         why_not = [_in_short(fault, blind=blind) for fault in found.faults]
         why_not += [f"{one.gpu.name}: {one.reason or 'busy until now'}" for one in held if not one.eligible]
-        if any(one.locked for one in held):
-            chance = Chance.IMPOSSIBLE
-        elif not all(blind or fault.ambiguous for fault in found.faults):
+        if any(one.locked for one in held) or not all(blind or fault.ambiguous for fault in found.faults):
             chance = Chance.IMPOSSIBLE
         elif found.faults and (blind or all(one.eligible for one in held)):
             chance = Chance.UNKNOWN
