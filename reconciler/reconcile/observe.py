@@ -1,19 +1,24 @@
 """Looks at the machine, and changes nothing."""
 
+import os
+import stat
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from reconciler.core.endpoint import TcpEndpoint, parse_endpoint
 from reconciler.core.errors import FormatError
 from reconciler.core.hashing import text_hash
 from reconciler.core.inventory import OwnedUnit
 from reconciler.core.types import ModelId, ProfileName, UnitName, VersionId
-from reconciler.core.units import UnitState, UnitStatus
+from reconciler.core.units import SupervisorKind, UnitState, UnitStatus
 from reconciler.host.ports import holder
 from reconciler.host.state import State
 from reconciler.host.supervisors.base import Supervisor
 from reconciler.host.templates import unit_template
+from reconciler.kinds.unit.executed import executed
 from reconciler.kinds.unit.ownership import ownership_of
-from reconciler.kinds.unit.types import DesiredUnit, ObservedUnit, UnitWorld
+from reconciler.kinds.unit.types import UNIT_MODE, DesiredUnit, ObservedUnit, UnitWorld
 from reconciler.reconcile.desired import socket_of
 from reconciler.reconcile.gateway import observe_gateway
 from reconciler.reconcile.plan import Desired
@@ -57,12 +62,15 @@ def _units(site: Site, state: State, desired: Sequence[DesiredUnit], ours: Colle
     observed: dict[UnitName, ObservedUnit] = {}
     for name in names:
         status = statuses.get(name, UnitStatus(name, UnitState.ABSENT))
-        text = files.get(name)
+        file = files.get(name)
+        text = None if file is None else file.text
         mark = None if text is None else ownership_of(text, site.supervisor_kind)
         observed[name] = ObservedUnit(
             status=status,
             file_hash=None if text is None else text_hash(text),
             file_owner=None if mark is None else mark.owner,
+            as_written=text is not None and _is_as_written(text, owned.get(name), site.supervisor_kind),
+            access=None if file is None else file.access,
             port_holder=_port_holder(wanted.get(name), owned.get(name), status, {*ours, *ports}),
             port_owner=_port_owner(wanted.get(name), ports),
         )
@@ -79,31 +87,57 @@ def _units(site: Site, state: State, desired: Sequence[DesiredUnit], ours: Colle
     )
 
 
-def _files(supervisor: Supervisor, names: Iterable[UnitName]) -> dict[UnitName, str]:
-    texts: dict[UnitName, str] = {}
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A unit's file as it is."""
+
+    text: str
+    access: str | None
+    """What is wrong with its mode or owner."""
+
+
+def _files(supervisor: Supervisor, names: Iterable[UnitName]) -> dict[UnitName, _File]:
+    found: dict[UnitName, _File] = {}
     for name in names:
         path = supervisor.unit_path(name)
         try:
-            texts[name] = path.read_text(encoding="utf-8")
+            found[name] = _File(path.read_text(encoding="utf-8"), _wrong_access(path))
         except FileNotFoundError:
             continue
         except UnicodeDecodeError as error:
             raise FormatError(
                 f"the unit file {path} is not UTF-8", hint=f"look at it, then remove it: rm {path}"
             ) from error
-    return texts
+    return found
+
+
+def _wrong_access(path: Path) -> str | None:
+    """Whom a file belongs to says who may change what runs: us, root, or whoever has the folder."""
+    found = path.stat()
+    mode = stat.S_IMODE(found.st_mode)
+    if mode != UNIT_MODE:
+        return f"the mode of its unit file is {mode:04o} instead of {UNIT_MODE:04o}"
+    if found.st_uid not in {0, os.geteuid()} and found.st_uid != path.parent.stat().st_uid:
+        return f"its unit file belongs to user {found.st_uid}"
+    return None
+
+
+def _is_as_written(text: str, owned: OwnedUnit | None, kind: SupervisorKind) -> bool:
+    if owned is None:
+        return False
+    return text == owned.text or executed(text, kind) == executed(owned.text, kind)
 
 
 def _with_lost(
     known: Mapping[UnitName, OwnedUnit],
-    files: Mapping[UnitName, str],
+    files: Mapping[UnitName, _File],
     wanted: Mapping[UnitName, DesiredUnit],
     site: Site,
 ) -> dict[UnitName, OwnedUnit]:
     """The inventory, and the units whose file says that they are ours though the inventory lost them."""
     owned = dict(known)
-    for name, text in files.items():
-        mark = ownership_of(text, site.supervisor_kind)
+    for name, file in files.items():
+        mark = ownership_of(file.text, site.supervisor_kind)
         if name in owned or mark is None or mark.owner != site.owner:
             continue
         unit = wanted.get(name)
@@ -115,7 +149,7 @@ def _with_lost(
             profile=unit.profile if unit else ProfileName(profile),
             endpoint=str(unit.endpoint if unit else _own_socket(name, site)),
             config_hash=mark.config_hash,
-            text=text,
+            text=file.text,
             started_hash=mark.config_hash,
             ready_hash=None,
             generation=mark.generation,

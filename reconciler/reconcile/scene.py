@@ -10,8 +10,9 @@ from reconciler.core.operations import Verb, ids_of, known, operation_id
 from reconciler.core.routes import BackendUse, Route
 from reconciler.core.types import Bytes, ModelId, UnitName
 from reconciler.gpu.transition import RuntimeUse, Transition, transition
-from reconciler.kinds.unit.plan import ALIVE, UnitPlan
+from reconciler.kinds.unit.compare import ALIVE
 from reconciler.kinds.unit.plan import KIND as UNIT
+from reconciler.kinds.unit.plan import UnitPlan
 from reconciler.kinds.unit.removal import runs as may_stop
 from reconciler.kinds.unit.types import DesiredUnit
 from reconciler.reconcile.prune import Left

@@ -82,4 +82,5 @@ def _stamp(path: Path) -> str:
         found = os.stat(path)  # noqa: PTH116 - hundreds of them per look, and pathlib costs as much again
     except OSError:
         return f"{path} -\n"
-    return f"{path} {found.st_mtime_ns} {found.st_size} {found.st_ino}\n"
+    what = (found.st_mtime_ns, found.st_size, found.st_ino, found.st_mode, found.st_uid)
+    return f"{path} {what}\n"

@@ -18,12 +18,11 @@ from reconciler.host.state import State
 from reconciler.host.supervisors.base import Supervisor
 from reconciler.kinds.unit.plan import KIND
 from reconciler.kinds.unit.pulse import Pulse
-from reconciler.kinds.unit.types import UnitChange, UnitNames, UnitReturn, UnitStop
+from reconciler.kinds.unit.types import UNIT_MODE, UnitChange, UnitNames, UnitReturn, UnitStop
 
 Report = Callable[[Operation, Exception | None], None]
 _CHECKS_AT_ONCE = 32
 _LOG_TAIL_LINES = 12
-_UNIT_MODE = 0o644
 _DRAIN_POLL_SECONDS = 0.05
 
 
@@ -66,7 +65,7 @@ class UnitApplier:
         self.state.put_unit(unit)
         path = self.supervisor.unit_path(unit.name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        atomic_write(path, unit.text, _UNIT_MODE)
+        atomic_write(path, unit.text, UNIT_MODE)
 
     def _reload(self, batch: Sequence[Operation], report: Report) -> None:
         for operation in batch:

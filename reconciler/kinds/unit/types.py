@@ -8,6 +8,9 @@ from reconciler.core.inventory import OwnedUnit
 from reconciler.core.types import Bytes, ModelId, ProfileName, UnitName, VersionId
 from reconciler.core.units import SupervisorKind, UnitDefinition, UnitStatus
 
+UNIT_MODE = 0o644
+"""Of a unit's file. It holds no secrets, and nobody but its owner may say what runs."""
+
 
 @dataclass(frozen=True, slots=True)
 class DesiredUnit:
@@ -42,6 +45,11 @@ class ObservedUnit:
     """Hash of the unit file's text; None where there is no file."""
     file_owner: str | None
     """Owner that the file names; None where it names none."""
+    as_written: bool = False
+    """Whether its supervisor does the same by the file as by the text that was written: only comments and
+    marks differ then, if anything."""
+    access: str | None = None
+    """What is wrong with the file's mode or owner; None when they are as they were written."""
     port_holder: str | None = None
     """Who listens on the wanted port, when that is none of ours."""
     port_owner: UnitName | None = None

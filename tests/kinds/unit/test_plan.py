@@ -153,6 +153,42 @@ def test_a_unit_file_changed_by_hand_is_written_again_and_restarted() -> None:
     assert plan.operations[0].cause == "its unit file was changed by hand"
 
 
+def test_a_unit_file_in_which_only_comments_changed_is_written_again_and_what_runs_goes_on() -> None:
+    unit = wanted()
+    commented = replace(seen(unit.name, text="# a note\n"), as_written=True)
+    plan = plan_units([unit], world((owned(unit), commented)))
+    assert steps(plan) == ["write llama@a-cpu", "reload supervisord"]
+    assert plan.operations[0].cause == "comments in its unit file were changed by hand"
+    assert plan.operations[0].payload.unit == owned(unit)
+
+
+def test_a_unit_file_with_another_mode_is_written_again_and_what_runs_goes_on() -> None:
+    unit = wanted()
+    opened = replace(seen(unit.name), access="the mode of its unit file is 0666 instead of 0644")
+    plan = plan_units([unit], world((owned(unit), opened)))
+    assert steps(plan) == ["write llama@a-cpu", "reload supervisord"]
+    assert plan.operations[0].cause == opened.access
+
+
+def test_one_that_has_to_start_anyway_gets_its_file_right_on_the_way() -> None:
+    unit = wanted()
+    commented = replace(seen(unit.name, UnitState.FAILED, text="# a note\n"), as_written=True)
+    plan = plan_units([unit], world((owned(unit), commented)))
+    assert steps(plan) == [
+        "write llama@a-cpu",
+        "reload supervisord",
+        "restart llama@a-cpu",
+        "check llama@a-cpu",
+    ]
+
+
+def test_one_that_is_held_stays_so_when_its_file_is_put_right() -> None:
+    unit = wanted()
+    held = replace(seen(unit.name, UnitState.STOPPED), access="its unit file belongs to user 1001")
+    plan = plan_units([unit], world((owned(unit), held)))
+    assert steps(plan) == ["write llama@a-cpu", "reload supervisord"]
+
+
 def test_a_unit_stopped_by_hand_is_held() -> None:
     unit = wanted()
     plan = plan_units([unit], world((owned(unit), seen(unit.name, UnitState.STOPPED))))
