@@ -32,7 +32,10 @@ class Supervisor(Protocol):
         """None when it can be used here."""
 
     def is_running(self) -> bool:
-        """Whether the supervisor itself is up. Observing one that is not gives every unit as absent."""
+        """Whether the supervisor itself is up. Observing one that is not gives every unit as absent.
+
+        SupervisorError where that cannot be told, because it is there and does not answer.
+        """
 
     def ensure_running(self) -> None:
         """Start the supervisor (and our guard beside it) where that is ours to do; no-op where it runs."""

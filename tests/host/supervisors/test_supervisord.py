@@ -35,6 +35,26 @@ def test_a_killed_daemon_is_replaced_and_runs_each_unit_once(supervisord: Box) -
     assert not is_alive(orphan)
 
 
+def test_a_daemon_that_does_not_answer_gets_no_second_one_beside_it(
+    supervisord: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = supervisord.running()
+    before, daemon = supervisord.pid(name), _daemon(supervisord)
+    monkeypatch.setattr("reconciler.host.supervisors.supervisord._ANSWER_SECONDS", 0.2)
+    daemon.suspend()
+    try:
+        with pytest.raises(SupervisorError, match="does not answer"):
+            supervisord.supervisor.is_running()
+        with pytest.raises(SupervisorError, match="does not answer"):
+            supervisord.supervisor.ensure_running()
+    finally:
+        daemon.resume()
+    monkeypatch.undo()
+    assert supervisord.supervisor.is_running()
+    assert _daemon(supervisord) == daemon
+    assert supervisord.pid(name) == before
+
+
 def test_units_start_again_after_a_clean_end(supervisord: Box) -> None:
     name = supervisord.running()
     assert isinstance(supervisord.supervisor, SupervisordSupervisor)
