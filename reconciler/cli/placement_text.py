@@ -82,6 +82,8 @@ def _about(runtime: dict[str, Any], most: int | None) -> list[str]:
         lines.append(f"the experts of the first {runtime['expert_layers_in_ram']} layers stay in RAM")
     if runtime["feed_forward_in_ram"]:
         lines.append(f"of layers on devices stay in RAM: {_left(runtime['feed_forward_in_ram'])}")
+    if runtime["feed_forward_on_next_device"]:
+        lines.append(f"the next device has: {_left(runtime['feed_forward_on_next_device'])}")
     if runtime["prompt_cache_bytes"]:
         lines.append(
             f"its prompt cache may take up to {format_bytes(runtime['prompt_cache_bytes'])} of RAM more"

@@ -88,11 +88,13 @@ class Split:
     """Of the first so many blocks the experts stay in RAM (`-ncmoe`)."""
     overflow: tuple[Overflow, ...] = ()
     """Of more blocks on devices, feed-forward weights that stay in RAM (`-ot`); one entry per block."""
+    shared: tuple[Overflow, ...] = ()
+    """Of the last blocks of devices, feed-forward weights that lie on the next device (`-ot`)."""
 
     @property
     def whole(self) -> bool:
         """All layers lie on devices, with all their weights."""
-        return self.cpu == 0 and self.expert_layers_on_cpu == 0 and not self.overflow
+        return self.cpu == 0 and self.expert_layers_on_cpu == 0 and not (self.overflow or self.shared)
 
     @property
     def owners(self) -> list[int]:
@@ -149,6 +151,10 @@ def estimate(model: Model, settings: Settings, split: Split) -> MemoryReport:
         left = model.weights.layers[one.layer].parts(one.parts)
         weights[owners[one.layer]] -= left
         weights[-1] += left
+    for one in split.shared:
+        left = model.weights.layers[one.layer].parts(one.parts)
+        weights[owners[one.layer]] -= left
+        weights[owners[one.layer] + 1] += left
     weights[-1] += model.weights.input
     weights[owners[-1]] += model.weights.output - (model.weights.tied if owners[-1] == -1 else 0)
     compute = _compute(model, settings, split, owners)
@@ -181,7 +187,8 @@ def _compute(model: Model, settings: Settings, split: Split, owners: Sequence[in
     every_mask = mask_cells(architecture, settings, range(architecture.running_layers))
     result = [Bytes(0)] * (len(split.devices) + 1)
     parts = parts_in_ram(model, split)
-    kinds, blocks = _blocks(model, parts, settings)
+    away = {one.layer: one.parts for one in split.shared} | ({} if settings.op_offload else parts)
+    kinds, blocks = _blocks(model, away)
     for owner in {*used, -1}:
         mine = [number for number in range(len(kinds)) if owners[number] == owner]
         last = owners[-1] == owner
@@ -263,15 +270,13 @@ def _masks_copied(architecture: Architecture, owners: Sequence[int]) -> int:
     return max(firsts.values())
 
 
-def _blocks(
-    model: Model, parts: Mapping[int, tuple[str, ...]], settings: Settings
-) -> tuple[tuple[int, ...], tuple[Block, ...]]:
-    """The kind of each block that runs, and the kinds; one of which the CPU computes a part is another."""
-    if settings.op_offload or not parts:
+def _blocks(model: Model, away: Mapping[int, tuple[str, ...]]) -> tuple[tuple[int, ...], tuple[Block, ...]]:
+    """The kind of each block that runs, and the kinds; one that is partly computed elsewhere is another."""
+    if not away:
         return model.kinds, model.blocks
     known = {block: kind for kind, block in enumerate(model.blocks)}
     kinds = list(model.kinds)
-    for layer, names in parts.items():
+    for layer, names in away.items():
         block = model.blocks[kinds[layer]].without(names)
         kinds[layer] = known.setdefault(block, len(known))
     return tuple(kinds), tuple(known)

@@ -40,13 +40,14 @@ def choices(sizes: Sequence[int]) -> dict[int, tuple[str, ...]]:
     return {sum(sizes[PARTS.index(part)] for part in parts): parts for parts in left}
 
 
-def override_pattern(overflow: Iterable[Overflow]) -> str:
-    """The value of `--override-tensor`: a pattern for all layers of which the same parts stay in RAM."""
+def override_pattern(overflow: Iterable[Overflow], place: str = "CPU") -> str:
+    """For `--override-tensor`: a pattern for all layers of which the same parts lie at this place."""
     layers: dict[tuple[str, ...], list[int]] = {}
     for one in overflow:
         layers.setdefault(one.parts, []).append(one.layer)
     return ",".join(
-        rf"^blk\.{_one_of(sorted(numbers))}\.ffn_{_one_of(parts)}\.=CPU" for parts, numbers in layers.items()
+        rf"^blk\.{_one_of(sorted(numbers))}\.ffn_{_one_of(parts)}\.={place}"
+        for parts, numbers in layers.items()
     )
 
 

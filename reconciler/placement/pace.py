@@ -6,7 +6,7 @@ from itertools import pairwise
 from reconciler.placement.devices import Host
 from reconciler.placement.kv import cache_bytes
 from reconciler.placement.memory import Model, Split, parts_in_ram
-from reconciler.placement.overflow import of_experts
+from reconciler.placement.overflow import Overflow, of_experts
 from reconciler.placement.partition import Layers
 from reconciler.placement.settings import Settings
 
@@ -21,19 +21,28 @@ def seconds_per_token(
 ) -> float:
     """Expected time to generate one token with this split."""
     layers = layers_of(model, settings, split.expert_layers_on_cpu)
-    reads, share = list(layers.reads), experts_read(model)
+    reads = list(layers.reads)
     in_ram = expert_bytes_read(model, split.expert_layers_on_cpu) + sum(reads[: split.cpu])
     for one in split.overflow:
-        layer = model.weights.layers[one.layer]
-        left = sum(layer.parts((part,)) * (share if of_experts(part) else 1.0) for part in one.parts)
+        left = parts_read(model, one)
         reads[one.layer] -= left
         in_ram += left
     seconds = in_ram / host.bandwidth
+    for one in split.shared:
+        left = parts_read(model, one)
+        reads[one.layer] -= left
+        seconds += left / bandwidths[split.owners[one.layer] + 1]
     begin = split.cpu
     for count, bandwidth in zip(split.devices, bandwidths, strict=True):
         seconds += sum(reads[begin : begin + count]) / bandwidth
         begin += count
     return seconds + HOP_SECONDS * hops(model, split)
+
+
+def parts_read(model: Model, overflow: Overflow) -> float:
+    """Bytes that are read per token of these parts of a layer."""
+    layer, share = model.weights.layers[overflow.layer], experts_read(model)
+    return sum(layer.parts((part,)) * (share if of_experts(part) else 1.0) for part in overflow.parts)
 
 
 def hops(model: Model, split: Split) -> int:
@@ -47,7 +56,7 @@ def _route(model: Model, split: Split) -> Iterator[int]:
 
     Where what follows weights in RAM needs none itself, the next layer's device computes it.
     """
-    divided = parts_in_ram(model, split)
+    divided, shared = parts_in_ram(model, split), {one.layer for one in split.shared}
     owners = [*split.owners[: len(model.kinds)], split.owners[-1]]
     for layer, kind in enumerate(model.kinds):
         here, following = owners[layer], owners[layer + 1]
@@ -58,6 +67,9 @@ def _route(model: Model, split: Split) -> Iterator[int]:
             yield following
             yield here
         elif layer in divided and not model.blocks[kind].may_end_away:
+            yield here
+        elif layer in shared and not model.blocks[kind].may_end_away:
+            yield following
             yield here
     yield owners[-1]
 

@@ -12,6 +12,7 @@ from reconciler.placement.overhead import cpu_overhead, device_overhead, host_ov
 from reconciler.placement.pace import HOP_SECONDS, expert_bytes_read, experts_read, layers_of, saves_hop
 from reconciler.placement.partition import Lane, Layers, Overhead, Parts, partition
 from reconciler.placement.settings import Settings
+from reconciler.placement.sharing import shared_pieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,11 @@ class Plan:
     cpu: int = 0
     expert_layers: int = 0
     overflow: tuple[Overflow, ...] = ()
+    shared: tuple[Overflow, ...] = ()
 
+
+_LEAST_SHARED = 2
+"""Layers that devices must have that share any: buffers of smaller parts were not looked at."""
 
 Way = Callable[[Model, Settings, Sequence[Device], Host], Plan | None]
 """A way to use the devices: its best split, None where it has none that fits."""
@@ -52,6 +57,27 @@ def all_on_several(model: Model, settings: Settings, devices: Sequence[Device], 
     lanes = _lanes(devices, device_overhead(model, settings, pipelined=True))
     found = partition(layers_of(model, settings, 0), lanes)
     return None if found is None else Plan(found.seconds, found.counts, found.needed)
+
+
+def with_shared_layers(
+    model: Model,
+    settings: Settings,
+    devices: Sequence[Device],
+    host: Host,  # noqa: ARG001
+) -> Plan | None:
+    """The whole model on any devices, which may have parts of the last layer of the one before."""
+    if len(devices) < 2:  # noqa: PLR2004 - what several means
+        return None
+    pieces = shared_pieces(model, layers_of(model, settings, 0))
+    lanes = _lanes(devices, device_overhead(model, settings, pipelined=False))
+    found = partition(pieces.layers, lanes)
+    if found is None:
+        return None
+    counts, shared = pieces.shares(found.counts)
+    own = [count for count in counts if count]
+    if not shared or min(own) < _LEAST_SHARED or len(own) < sum(count > 0 for count in found.counts):
+        return None
+    return Plan(found.seconds, counts, found.needed, shared=shared)
 
 
 def experts_in_ram(model: Model, settings: Settings, devices: Sequence[Device], host: Host) -> Plan | None:

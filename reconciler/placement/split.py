@@ -22,12 +22,15 @@ from reconciler.placement.plans import (
     first_layers_and_weights_in_ram,
     first_layers_in_ram,
     weights_in_ram,
+    with_shared_layers,
 )
 from reconciler.placement.settings import Settings
 
 LEAST_CONTEXT = 4096
 """Proposals go no lower."""
 _TRIES = 4
+_WORTH_SHARING = 1.02
+"""So much faster a split must be to share layers, which keeps devices from working on successive batches."""
 _SHORTAGE_STEP = 64 * 1024**2
 
 
@@ -41,9 +44,8 @@ class Placement:
     report: MemoryReport
     seconds_per_token: float
 
-    @property
-    def flags(self) -> tuple[str, ...]:
-        """llama-server's arguments for this split."""
+    def flags(self, names: Sequence[str]) -> tuple[str, ...]:
+        """llama-server's arguments for this split; `names`: those of its devices' buffers."""
         if not self.devices:
             return ("--device", "none")
         flags = ["--gpu-layers", str(sum(self.split.devices))]
@@ -53,8 +55,12 @@ class Placement:
             flags += ["--split-mode", "layer", "--tensor-split", ",".join(map(str, self.split.devices))]
         if self.split.expert_layers_on_cpu:
             flags += ["--n-cpu-moe", str(self.split.expert_layers_on_cpu)]
+        owners = self.split.owners
+        patterns = [override_pattern([one], names[owners[one.layer] + 1]) for one in self.split.shared]
         if self.split.overflow:
-            flags += ["--override-tensor", override_pattern(self.split.overflow)]
+            patterns.append(override_pattern(self.split.overflow))
+        if patterns:
+            flags += ["--override-tensor", ",".join(patterns)]
         return tuple(flags)
 
 
@@ -119,7 +125,7 @@ def _fastest(model: Model, settings: Settings, devices: Sequence[Device], host: 
     if not any(
         device.bandwidth == fastest for one in found for device in devices if device.id in one.devices
     ):
-        whole = solve(all_on_several)
+        whole = solve(all_on_several, with_shared_layers)
         if model.architecture.experts:
             if len(devices) > 1 or not whole:
                 solve(weights_in_ram, experts_in_ram)
@@ -131,7 +137,20 @@ def _fastest(model: Model, settings: Settings, devices: Sequence[Device], host: 
             solve(first_layers_and_weights_in_ram, weights_in_ram)
         if not found:
             solve(first_layers_in_ram, all_in_ram)
-    return min(found, key=lambda placement: placement.seconds_per_token, default=None)
+    return _best(found)
+
+
+def _best(found: Sequence[Placement]) -> Placement | None:
+    """The fastest, but one with whole layers where sharing them gains little."""
+    best = min(found, key=_seconds, default=None)
+    if best is not None and best.split.shared:
+        whole = min((one for one in found if one.split.whole), key=_seconds, default=best)
+        return whole if _seconds(whole) <= _seconds(best) * _WORTH_SHARING else best
+    return best
+
+
+def _seconds(placement: Placement) -> float:
+    return placement.seconds_per_token
 
 
 def _solved(
@@ -198,7 +217,8 @@ def _placement(
     model: Model, settings: Settings, devices: Sequence[Device], host: Host, plan: Plan
 ) -> Placement:
     used = [device for device, count in zip(devices, plan.counts, strict=True) if count]
-    split = Split(plan.cpu, tuple(count for count in plan.counts if count), plan.expert_layers, plan.overflow)
+    counts = tuple(count for count in plan.counts if count)
+    split = Split(plan.cpu, counts, plan.expert_layers, plan.overflow, plan.shared)
     speeds = [device.bandwidth for device in used]
     return Placement(
         devices=tuple(device.id for device in used),

@@ -135,6 +135,9 @@ def _figures_document(record: Record) -> dict[str, Any]:
         "ram": _part_document(record.ram),
         "expert_layers_in_ram": record.expert_layers_in_ram,
         "feed_forward_in_ram": {str(layer): list(parts) for layer, parts in record.feed_forward_in_ram},
+        "feed_forward_on_next_device": {
+            str(layer): list(parts) for layer, parts in record.feed_forward_on_next_device
+        },
         "expected_tokens_per_second": round(1 / record.seconds_per_token, 1)
         if record.seconds_per_token
         else None,
@@ -211,6 +214,7 @@ def check(view: View, wish: Wish, site: Site, model_path: str) -> tuple[Check, .
         tuple(part.layers for part in record.devices),
         record.expert_layers_in_ram,
         tuple(Overflow(layer, parts) for layer, parts in record.feed_forward_in_ram),
+        tuple(Overflow(layer, parts) for layer, parts in record.feed_forward_on_next_device),
     )
     bare = replace(claim.model, beside=ALONE)
     report = estimate(bare, settings, split)

@@ -120,6 +120,14 @@ def test_weights_that_stay_in_ram_are_shown(desk: Desk, name: str) -> None:
         assert layer in shown
 
 
+def test_a_layer_that_two_devices_share_is_shown(desk: Desk) -> None:
+    desk.spec("    context_tokens: 131072\n    kv_cache_type: q8_0\n", "qwen3-30b-a3b")
+    [runtime] = desk.json()["runtimes"]
+    [(layer, parts)] = runtime["feed_forward_on_next_device"].items()
+    assert f"the next device has: ffn_{parts[0]}" in desk.text("qwen3-30b-a3b")
+    assert any(flag.startswith(rf"^blk\.{layer}\.ffn_") for flag in runtime["flags"])
+
+
 def test_what_does_not_fit_is_named_with_what_would_help(desk: Desk) -> None:
     desk.spec("    context_tokens: 131072\n", "qwen3-4b", "llama-3.1-70b", ram="60GiB")
     document = desk.json()

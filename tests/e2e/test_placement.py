@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,9 +82,27 @@ def test_feed_forward_weights_that_do_not_fit_are_served_from_ram(
     workspace: Workspace, devices: tuple[str, ...], count: int, experts: int, room: str
 ) -> None:
     """Six layers, of which each device holds one or two, but for some weights."""
+    kept, pattern = serve_divided(workspace, devices[:count], room, experts)
+    parts = {part for each in kept["feed_forward_in_ram"].values() for part in each}
+    assert parts
+    assert parts <= ({"gate_exps", "up_exps", "down_exps"} if experts else {"gate", "up", "down"})
+    assert pattern.endswith("=CPU")
+
+
+def test_two_devices_that_share_a_layer_serve_it(workspace: Workspace, devices: tuple[str, ...]) -> None:
+    kept, pattern = serve_divided(workspace, devices[:2], "81MiB", 8)
+    assert list(kept["feed_forward_on_next_device"]) == ["2"]
+    assert not kept["feed_forward_in_ram"]
+    assert pattern.endswith(f"=RPC0[{devices[1]}]")
+
+
+def serve_divided(
+    workspace: Workspace, devices: tuple[str, ...], room: str, experts: int
+) -> tuple[dict[str, Any], str]:
+    """Serve six layers over devices with so much room, as the placement says; gives it, and its patterns."""
     workspace.engine = str(rpc_llama_server())
     answer = " ".join(f"word{number}" for number in range(120))
-    servers = ", ".join(f'{{address: "{one}", vram: {room}}}' for one in devices[:count])
+    servers = ", ".join(f'{{address: "{one}", vram: {room}}}' for one in devices)
     file = use_profile(workspace, f"{{gpus: [], rpc: [{servers}]}}", answer=answer, experts=experts)
     spec = workspace.spec / "models.yaml"
     spec.write_text(spec.read_text().replace("settings:\n", "settings:\n  bandwidths: {ram: 1}\n", 1))
@@ -93,13 +112,7 @@ def test_feed_forward_weights_that_do_not_fit_are_served_from_ram(
     assert answer.startswith(said)
     assert said.count("word") > 32
     kept = json.loads(file.read_text())
-    assert [part["id"] for part in kept["devices"]] == list(devices[:count])
-    parts = {part for each in kept["feed_forward_in_ram"].values() for part in each}
-    assert parts
-    assert parts <= ({"gate_exps", "up_exps", "down_exps"} if experts else {"gate", "up", "down"})
-    [runtime] = workspace.json("show", "wide")["runtimes"]
-    pattern = runtime["argv"][runtime["argv"].index("--override-tensor") + 1]
-    assert pattern.startswith(r"^blk\.")
+    assert [part["id"] for part in kept["devices"]] == list(devices)
     [log] = (workspace.store / "state" / "logs").glob("llama@wide-pool*")
     reported = buffers(log)
     for part in kept["devices"]:
@@ -107,6 +120,10 @@ def test_feed_forward_weights_that_do_not_fit_are_served_from_ram(
             assert abs(part[word] / MIB - reported[part["id"], kind]) < 0.02, (part, reported)
         assert abs(part["compute"] / MIB - reported[part["id"], "compute"]) < 1, (part, reported)
     assert workspace.json("plan")["has_changes"] is False
+    [runtime] = workspace.json("show", "wide")["runtimes"]
+    pattern = str(runtime["argv"][runtime["argv"].index("--override-tensor") + 1])
+    assert pattern.startswith(r"^blk\.")
+    return kept, pattern
 
 
 @pytest.fixture

@@ -134,6 +134,20 @@ def overflowing_case(model: Model, choice: random.Random) -> Case:
     return replace(case, split=replace(case.split, overflow=overflow))
 
 
+def shared_case(model: Model, choice: random.Random) -> Case:
+    """Any split of a whole model over devices that have parts of the last layer of the one before."""
+    case = random_case(model, choice)
+    while len(case.split.devices) == 1 or case.split.cpu or min(case.split.devices) < 2:
+        case = random_case(model, choice)
+    split = replace(case.split, expert_layers_on_cpu=0)
+    shared, end = [], 0
+    for count in split.devices[:-1]:
+        end += count
+        if ways := model.divisions(end - 1):
+            shared.append(Overflow(end - 1, choice.choice(list(ways.values()))))
+    return replace(case, split=replace(split, shared=tuple(shared)))
+
+
 def tight_case(model: Model, choice: random.Random) -> tuple[Case, list[Device]]:
     """Devices that the model does not fit on; the case's split is still to be found."""
     case = Case(choice.choice((4096, 32768)), choice.choice(CACHE_TYPES), 1, "tight", Split(model.slots, ()))
@@ -183,6 +197,8 @@ def _flags(split: Split, servers: Sequence[str]) -> list[str]:
         flags += ["-ncmoe", str(split.expert_layers_on_cpu)]
     if split.overflow:
         flags += ["-ot", override_pattern(split.overflow)]
+    for one in split.shared:
+        flags += ["-ot", override_pattern([one], f"RPC0[{servers[split.owners[one.layer] + 1]}]")]
     return flags
 
 

@@ -43,8 +43,6 @@ class Race:
     fit: float | None
     equal: float | None
     overrider: float
-    shares_layers: bool
-    """`--fit` leaves nothing in RAM, but gives experts of a device's last layer to the next device."""
 
     @property
     def others(self) -> tuple[float, ...]:
@@ -77,11 +75,8 @@ class Course:
         return SPEEDS[: len(self.servers)]
 
 
-def fit_seconds(course: Course, settings: Settings, context: int, cache: str) -> tuple[float | None, bool]:
-    """What `--fit` would run, whether or not by our reckoning that fits; None where it gives up.
-
-    And whether devices share layers without any weights in RAM.
-    """
+def fit_seconds(course: Course, settings: Settings, context: int, cache: str) -> float | None:
+    """What `--fit` would run, whether or not by our reckoning that fits; None where it gives up."""
     margins = ",".join(str(have - room) for have, room in zip(course.free, course.rooms, strict=True))
     command = [str(rpc_llama_fit_params()), "-m", str(course.path), "-c", str(context), "--no-repack"]
     command += ["-np", "1", "-ctk", cache, "-ctv", cache]
@@ -89,7 +84,7 @@ def fit_seconds(course: Course, settings: Settings, context: int, cache: str) ->
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     layers = re.search(r"-ngl (-?\d+)", done.stdout)
     if not layers:
-        return None, False
+        return None
     slots, free = course.model.slots, course.free
     on_devices = slots if int(layers[1]) < 0 else min(slots, int(layers[1]))
     shares = re.search(r"-ts ([\d,]+)", done.stdout)
@@ -112,8 +107,7 @@ def fit_seconds(course: Course, settings: Settings, context: int, cache: str) ->
             handovers(course.path, case, course.servers, flags) - (split.cpu == 0) - hops(course.model, split)
         )
         seconds += _moved_seconds(course, split, overrides[1]) + HOP_SECONDS * crossed
-    shares_layers = overrides is not None and "=CPU" not in overrides[1] and split.cpu == 0
-    return seconds, shares_layers
+    return seconds
 
 
 def _moved_seconds(course: Course, split: Split, overrides: str) -> float:
@@ -184,17 +178,15 @@ def race(course: Course, case: tuple[int, str], crossed: int) -> Race | None:
     if not isinstance(ours, Placement):
         return None
     equal = by_shares(model, settings, cards, HOST, [1] * len(cards))
-    fitted, shares_layers = fit_seconds(course, settings, context, cache)
     return Race(
         course.path.stem,
         context,
         cache,
         len(course.servers),
         ours.seconds_per_token,
-        fitted,
+        fit_seconds(course, settings, context, cache),
         equal.seconds_per_token if isinstance(equal, Placement) else None,
         overrider_seconds(course, settings, ours, crossed),
-        shares_layers,
     )
 
 

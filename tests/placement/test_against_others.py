@@ -7,9 +7,6 @@ import pytest
 
 from tests.placement.speed import DOCUMENT, ROOMS, Race, free_memory, run, table, written
 
-BY_SHARED_LAYERS = 1.04
-"""What `--fit` may gain where two devices share a layer; ours share layers with RAM alone."""
-
 
 @pytest.fixture(scope="module")
 def servers(devices: tuple[str, ...]) -> tuple[str, ...]:
@@ -21,8 +18,7 @@ def servers(devices: tuple[str, ...]) -> tuple[str, ...]:
 def check(races: Sequence[Race]) -> None:
     for one in races:
         print(one)
-        allowed = BY_SHARED_LAYERS if one.shares_layers else 1 + 1e-9
-        assert one.fit is None or one.ours <= one.fit * allowed, one
+        assert one.fit is None or one.ours <= one.fit * (1 + 1e-9), one
         assert one.equal is None or one.ours <= one.equal * (1 + 1e-9), one
         assert one.ours <= one.overrider * (1 + 1e-9), one
 
@@ -39,7 +35,5 @@ def test_nobody_is_faster_over_all_shapes(models: Path, servers: tuple[str, ...]
     races = run(models, servers)
     print(table(races))
     check(races)
-    slower = [(one.shape, one.context, one.cache, one.devices) for one in races if one.ours > min(one.others)]
-    assert slower == [("qwen3-30b-a3b", 131072, "q8_0", 2)]
     document = DOCUMENT.read_text()
     assert document == written(document, table(races)), "write it anew: python -m tests.placement.speed"

@@ -102,5 +102,5 @@ def test_without_cards_everything_is_ram(model):
     ledger = balance([Claim("cpu", model("qwen3-4b"), SETTINGS, ())], bare)
     outcome = ledger.entries[0].outcome
     assert isinstance(outcome, Placement)
-    assert outcome.flags == ("--device", "none")
+    assert outcome.flags(()) == ("--device", "none")
     assert ledger.free_ram < 24 * GIB

@@ -27,6 +27,7 @@ from tests.placement.oracle import (
     overflowing_case,
     random_case,
     settings_of,
+    shared_case,
     table,
     tight_case,
     written,
@@ -136,6 +137,22 @@ def test_feed_forward_weights_in_ram_of_any_layers_are_reckoned(
             assert row.ours[:2] == row.theirs[:2], row
             short = sum(row.theirs) - sum(row.ours)
             assert row.error >= MOST_UNDER or short <= SMALL, f"{row} {row.error:+.1f} %"
+
+
+@pytest.mark.parametrize("name", shapes.NAMES)
+def test_layers_that_two_devices_share_are_reckoned(
+    name: str, models: Path, devices: tuple[str, ...], model: Callable[[str], Model]
+):
+    one, path = model(name), models / f"{name}.gguf"
+    choice = random.Random(name)
+    for number in range(CASES // 2):
+        case = shared_case(one, choice)
+        for row in compare(name, one, path, case, devices):
+            assert row.ours[:2] == row.theirs[:2], row
+            short = sum(row.theirs) - sum(row.ours)
+            assert row.error >= MOST_UNDER or short <= SMALL, f"{row} {row.error:+.1f} %"
+        if number < 3:
+            assert hops(one, case.split) + 1 == handovers(path, case, devices), case
 
 
 @pytest.mark.parametrize("name", shapes.NAMES)

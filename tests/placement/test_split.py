@@ -7,6 +7,7 @@ from math import inf
 import pytest
 
 from reconciler.core.types import Bytes
+from reconciler.gguf.types import tensor_type
 from reconciler.placement.devices import MARGIN, Device, Host, known_bandwidth
 from reconciler.placement.memory import Model, Split, estimate
 from reconciler.placement.overflow import Overflow
@@ -48,18 +49,19 @@ def splits(slots: int, lanes: int) -> Iterator[tuple[int, ...]]:
 def test_a_model_that_fits_on_the_fastest_gpu_stays_there(model):
     found = placed(fit(model("qwen2.5-7b"), SETTINGS, CARDS, HOST))
     assert found.devices == ("a",)
-    assert found.flags == ("--gpu-layers", "29", "--split-mode", "none")
+    assert found.flags(found.devices) == ("--gpu-layers", "29", "--split-mode", "none")
 
 
 def test_no_gpu_means_the_cpu(model):
     found = placed(fit(model("qwen3-4b"), SETTINGS, (), HOST))
     assert found.devices == ()
-    assert found.flags == ("--device", "none")
+    assert found.flags(found.devices) == ("--device", "none")
     assert found.split.cpu == model("qwen3-4b").slots
 
 
 def flag(found: Placement, name: str) -> str:
-    return found.flags[found.flags.index(name) + 1]
+    flags = found.flags(found.devices)
+    return flags[flags.index(name) + 1]
 
 
 def test_layers_that_fit_on_no_gpu_stay_in_ram_and_the_kv_of_the_others_does_not(model):
@@ -106,7 +108,7 @@ def check_patterns(found: Placement, layers: int) -> None:
     }
 
 
-def test_one_tensor_in_ram_keeps_llama_cpp_from_copying_inputs_where_those_do_not_fit(model):
+def test_one_shared_tensor_keeps_llama_cpp_from_copying_inputs_where_those_do_not_fit(model):
     eight, wanted = model("llama-3.1-8b"), Settings(131072, op_offload=False)
     halves = estimate(eight, wanted, Split(0, (16, 17), overflow=(Overflow(0, ("down",)),)))
     whole = estimate(eight, wanted, Split(0, (16, 17)))
@@ -117,7 +119,8 @@ def test_one_tensor_in_ram_keeps_llama_cpp_from_copying_inputs_where_those_do_no
     ]
     found = placed(fit(eight, wanted, cards, HOST))
     assert found.split.cpu == 0
-    assert [one.parts for one in found.split.overflow] == [("down",)]
+    assert [one.parts for one in found.split.shared] == [("down",)]
+    assert not found.split.overflow
 
 
 def test_a_model_that_fits_keeps_all_its_weights_on_gpus(model):
@@ -195,6 +198,29 @@ def test_no_feed_forward_weights_in_ram_make_it_faster(name, room, model):
     assert found.seconds_per_token <= fastest(short, cards, tried) * 1.0001
 
 
+@pytest.mark.parametrize("name", ["llama-3.1-70b", "qwen3-30b-a3b"])
+@pytest.mark.parametrize("room", [0.72, 0.76, 0.8, 0.86, 0.92])
+def test_no_layer_that_two_devices_share_makes_it_faster(name, room, model):
+    """Where all fits on both, against all ways to share the layer between them."""
+    short = cut_down(model(name), 9)
+    cards = two_cards(short, room)
+    found = placed(fit(short, ALONE, cards, HOST))
+    tried = (
+        ([count, short.slots - count], Split(0, (count, short.slots - count), shared=shared))
+        for count in range(2, short.slots - 1)
+        for shared in [(), *((Overflow(count - 1, parts),) for parts in short.divisions(count - 1).values())]
+    )
+    assert found.seconds_per_token <= fastest(short, cards, tried) * 1.02
+
+
+def test_two_gpus_share_a_layer_where_that_is_much_faster(model):
+    wanted = Settings(131072, type_k=tensor_type("q8_0"), type_v=tensor_type("q8_0"), op_offload=False)
+    cards = [Device("a", Bytes(15 * GIB + MARGIN), FAST), Device("b", Bytes(11 * GIB + MARGIN), SLOW)]
+    found = placed(fit(model("qwen3-30b-a3b"), wanted, cards, HOST))
+    assert flag(found, "--tensor-split") == "31,18"
+    assert flag(found, "--override-tensor") == r"^blk\.30\.ffn_(up_exps|down_exps)\.=b"
+
+
 def overflows(model: Model, cpu: int) -> Iterator[tuple[Overflow, ...]]:
     layers = range(cpu, model.architecture.running_layers)
     ways = [[(), *model.divisions(layer).values()] for layer in layers]
@@ -229,7 +255,7 @@ def two_cards(model: Model, room: float) -> list[Device]:
 def test_shares_become_whole_layers_in_the_order_of_the_gpus(model):
     found = placed(by_shares(model("qwen2.5-7b"), SETTINGS, CARDS, HOST, [80, 15, 5]))
     assert found.devices == ("a", "b", "c")
-    assert found.flags[-1] == "25,3,1"
+    assert found.flags(found.devices)[-1] == "25,3,1"
 
 
 def test_a_share_of_nothing_leaves_its_gpu_out(model):

@@ -25,7 +25,8 @@ def render(record: Record) -> str:
         "devices": [_part(part) for part in record.devices],
         "ram": _part(record.ram),
         "expert_layers_in_ram": record.expert_layers_in_ram,
-        "feed_forward_in_ram": {str(layer): list(parts) for layer, parts in record.feed_forward_in_ram},
+        "feed_forward_in_ram": _by_layer(record.feed_forward_in_ram),
+        "feed_forward_on_next_device": _by_layer(record.feed_forward_on_next_device),
         "seconds_per_token": round(record.seconds_per_token, 9),
         "exact": record.exact,
         "trained_context": record.trained_context,
@@ -46,9 +47,8 @@ def parse(text: str) -> Record | None:
             devices=tuple(_read_part(part) for part in body["devices"]),
             ram=_read_part(body["ram"]),
             expert_layers_in_ram=body["expert_layers_in_ram"],
-            feed_forward_in_ram=tuple(
-                (int(layer), tuple(parts)) for layer, parts in body.get("feed_forward_in_ram", {}).items()
-            ),
+            feed_forward_in_ram=_read_by_layer(body.get("feed_forward_in_ram", {})),
+            feed_forward_on_next_device=_read_by_layer(body.get("feed_forward_on_next_device", {})),
             seconds_per_token=body["seconds_per_token"],
             exact=body["exact"],
             trained_context=body["trained_context"],
@@ -56,6 +56,14 @@ def parse(text: str) -> Record | None:
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def _by_layer(layers: tuple[tuple[int, tuple[str, ...]], ...]) -> dict[str, list[str]]:
+    return {str(layer): list(parts) for layer, parts in layers}
+
+
+def _read_by_layer(layers: Mapping[str, list[str]]) -> tuple[tuple[int, tuple[str, ...]], ...]:
+    return tuple((int(layer), tuple(parts)) for layer, parts in layers.items())
 
 
 def _part(part: Part) -> dict[str, Any]:

@@ -22,7 +22,7 @@ def placed_flags(placement: "Placement", ground: Ground) -> tuple[str, ...]:
     CUDA counts what CUDA_VISIBLE_DEVICES lets it see, and an RPC server is named by its place in `--rpc`.
     """
     used = [device for id_ in placement.devices for device in ground.devices if device.id == id_]
-    return (*_remote(used), *placement.flags)
+    return (*_remote(used), *placement.flags(_buffers(used)))
 
 
 def of_record(record: Record, wish: Wish, ground: Ground) -> Layout:
@@ -93,6 +93,21 @@ def _remote(devices: Sequence[Device]) -> tuple[str, ...]:
     local += ["MTL0" for device in devices if device.kind is DeviceKind.METAL]
     names = [*local, *(f"RPC{number}" for number in range(len(peers)))]
     return ("--rpc", ",".join(peers), "--device", ",".join(names))
+
+
+def _buffers(devices: Sequence[Device]) -> list[str]:
+    """What llama.cpp calls the memory of each device; a peer counts its own."""
+    visible = _visible(devices)
+    names = []
+    for device in devices:
+        match device.kind:
+            case DeviceKind.NVIDIA:
+                names.append(f"CUDA{visible.index(device.id)}")
+            case DeviceKind.RPC:
+                names.append(f"RPC0[{device.id}]")
+            case DeviceKind.METAL:
+                names.append("MTL0")
+    return names
 
 
 def _visible(devices: Sequence[Device]) -> tuple[str, ...]:

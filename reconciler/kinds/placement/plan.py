@@ -176,6 +176,7 @@ def _record(wish: Wish, ground: Ground, placement: Placement, claim: Claim) -> R
         ram=_part("ram", on_cpu, report.host),
         expert_layers_in_ram=split.expert_layers_on_cpu,
         feed_forward_in_ram=tuple((one.layer, one.parts) for one in split.overflow),
+        feed_forward_on_next_device=tuple((one.layer, one.parts) for one in split.shared),
         seconds_per_token=round(placement.seconds_per_token, 9),
         exact=report.exact,
         trained_context=claim.model.architecture.trained_context,

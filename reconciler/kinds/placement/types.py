@@ -126,6 +126,8 @@ class Record:
     expert_layers_in_ram: int
     feed_forward_in_ram: tuple[tuple[int, tuple[str, ...]], ...]
     """Of which more layers which parts of the feed-forward stay in RAM, by their names: `up`, `down_exps`."""
+    feed_forward_on_next_device: tuple[tuple[int, tuple[str, ...]], ...]
+    """The same of the last layers of devices, where the next device has them."""
     seconds_per_token: float
     exact: bool
     """False: the architecture is not known, so the caches are an estimate."""

@@ -147,6 +147,17 @@ def test_feed_forward_weights_that_fit_on_no_gpu_are_overridden_and_kept(
     assert recalled.kept[unit] == plan.records[unit]
 
 
+def test_gpus_that_share_a_layer_are_named_as_llama_cpp_names_their_memory(figures: GetFigures) -> None:
+    flags = (("cache-type-k", "q8_0"), ("cache-type-v", "q8_0"), ("no-op-offload", True))
+    wanted = wish("a", context_tokens=131072, flags=flags)
+    plan = place({wanted: figures("qwen3-30b-a3b")})
+    record = plan.records[wanted.unit]
+    assert [layer for layer, _ in record.feed_forward_on_next_device] == [record.devices[0].layers - 1]
+    found = plan.layouts[wanted.unit].flags
+    assert found[found.index("--override-tensor") + 1].endswith("=CUDA1")
+    assert recall([wanted], GROUND, written(plan)).kept[wanted.unit] == record
+
+
 def test_a_file_from_before_there_were_such_weights_is_stale_not_damaged(figures: GetFigures) -> None:
     [text] = written(place({wish("a"): figures("qwen3-4b")})).values()
     body = json.loads(text)
