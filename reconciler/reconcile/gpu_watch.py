@@ -153,16 +153,19 @@ def gpus_of(view: GpuView, profile: ProfileName) -> tuple[Gpu, ...]:
 
 
 def own_use(site: Site, state: State) -> OwnUse:
-    """What our running runtimes take: by their processes, which their supervisor names, and by placement."""
-    owned = list(state.units())
-    if not owned:
+    """What our running runtimes take: by their processes, which their supervisor names, and by placement.
+
+    While the supervisor does not answer, all of them are held to run: their own memory must not make the
+    profile fall. Whoever starts or stops runtimes reports it; looking at GPUs goes on.
+    """
+    units = state.units()
+    if not units:
         return OwnUse()
     try:
-        statuses = site.supervisor.observe(owned) if site.supervisor.is_running() else {}
+        statuses = site.supervisor.observe(list(units)) if site.supervisor.is_running() else {}
     except SupervisorError:
-        return OwnUse()  # whoever starts or stops runtimes reports it; looking at GPUs goes on
+        return OwnUse(placed=_placed(site, (unit.placed_as for unit in units.values())))
     pids = {name: status.pid for name, status in statuses.items() if status.pid is not None}
-    units = state.units()
     return OwnUse(frozenset(pids.values()), _placed(site, (units[name].placed_as for name in pids)))
 
 

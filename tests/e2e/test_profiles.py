@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import psutil
 import pytest
 
 from reconciler.demo.workspace import free_ports
@@ -144,3 +145,22 @@ def _age(workspace: Workspace, seconds: float) -> None:
         for unit in state.units().values():
             if unit.retired_at is not None and unit.model == "b":
                 state.put_unit(replace(unit, retired_at=unit.retired_at - seconds))
+
+
+def test_what_our_runtimes_hold_is_ours_while_the_supervisor_does_not_answer(workspace: Workspace) -> None:
+    gpus, _, _ = move_in(workspace)
+    ours = tuple(FakeProcess(pid, GIB // 512) for pid in by_profile(workspace, "a").values())
+    gpus.change(0, free=2 * GIB - GIB // 1024, processes=ours)
+    assert workspace.json("gpu")["profile"] == "max"
+    pid_file = workspace.store / "state" / "supervisord" / "supervisord.pid"
+    daemon = psutil.Process(int(pid_file.read_text()))
+    daemon.suspend()
+    try:
+        assert workspace.json("gpu")["profile"] == "max"
+        refused = workspace.run("apply", "--yes")
+        assert refused.returncode == 1
+        assert "does not answer" in refused.stderr
+    finally:
+        daemon.resume()
+    assert int(pid_file.read_text()) == daemon.pid
+    assert workspace.json("status")["in_sync"]
