@@ -59,6 +59,8 @@ class Selection:
     """
 
     active: ProfileName | None = None
+    goes_on: bool = False
+    """Before the first sample: `active` was held until a moment ago, by samples that are not known here."""
     profiles: tuple[ProfileState, ...] = ()
     gpus: tuple[GpuState, ...] = ()
     changed_at: float | None = None
@@ -73,12 +75,12 @@ def step(
 ) -> Selection:
     """The selection after one more sample; `profiles` maps names to GPU names, the best profile first.
 
-    The first sample decides at once. Later, a profile that is no longer possible is left at once for the
-    best that is, and a better one is taken when it has been possible for `state.settle` seconds without a
-    break. What cannot be seen changes nothing. Pass `Selection(active=…)` to begin with the profile that
-    was active before this process.
+    The first sample decides at once, unless the state `goes_on`. Later, a profile that is no longer possible
+    is left at once for the best that is, and a better one is taken when it has been possible for
+    `state.settle` seconds without a break. What cannot be seen changes nothing. Pass `Selection(active=…)` to
+    begin with the profile that was active before this process.
     """
-    gpus = _observe(state, sample, limits)
+    gpus = _observe(state, sample, limits, _trusted(state, sample, profiles))
     now = _judge(state, sample, match(profiles, [held.gpu for held in gpus]), gpus)
     active = _choose(state, sample.at, now)
     changed_at, returned_at, settle = state.changed_at, state.returned_at, state.settle
@@ -90,12 +92,31 @@ def step(
             settle = _settle_after_fall(state, sample, gpus)
             returned_at = None
         changed_at = sample.at
-    return Selection(active, now, gpus, changed_at, returned_at, settle)
+    return Selection(
+        active,
+        profiles=now,
+        gpus=gpus,
+        changed_at=changed_at,
+        returned_at=returned_at,
+        settle=settle,
+    )
 
 
-def _observe(state: Selection, sample: Sample, limits: Limits) -> tuple[GpuState, ...]:
+def _trusted(
+    state: Selection, sample: Sample, profiles: Mapping[ProfileName, Sequence[str]]
+) -> tuple[GpuState, ...]:
+    """The GPUs of a profile that goes on from before this process, as they were held then."""
+    if not state.goes_on or state.active is None or state.active not in profiles:
+        return ()
+    (found,) = match({state.active: profiles[state.active]}, sample.survey.gpus)
+    return tuple(GpuState(gpu, eligible=True) for gpu in found.gpus)
+
+
+def _observe(
+    state: Selection, sample: Sample, limits: Limits, trusted: tuple[GpuState, ...]
+) -> tuple[GpuState, ...]:
     """Every GPU that is there or may be; one that is gone is forgotten, so that it must earn trust again."""
-    before = {held.gpu.uuid: held for held in state.gpus}
+    before = {held.gpu.uuid: held for held in (*trusted, *state.gpus)}
     held: list[GpuState] = []
     for gpu in sample.survey.gpus:
         seen = judge(
@@ -164,7 +185,7 @@ def _choose(state: Selection, at: float, now: Sequence[ProfileState]) -> Profile
     held = Chance.IMPOSSIBLE if state.active is None else chances.get(state.active, Chance.IMPOSSIBLE)
     if held is Chance.UNKNOWN:
         return state.active
-    if state.changed_at is None or held is not Chance.POSSIBLE:
+    if (state.changed_at is None and not state.goes_on) or held is not Chance.POSSIBLE:
         if possible:
             return possible[0].profile
         # Nothing is free. What is merely busy still works; what is locked or gone does not.

@@ -81,16 +81,20 @@ class GpuWatch:
         lockout_files: Sequence[Path],
         *,
         active: ProfileName | None = None,
+        goes_on: bool = False,
         limits: Limits | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`active` is the profile from before this process: it holds while the GPUs cannot be seen."""
+        """`active` is the profile from before this process: it holds while the GPUs cannot be seen.
+
+        `goes_on`: a watcher kept it until a moment ago, so that the first look here is one of many.
+        """
         self.profiles = profiles
         """May be replaced between looks, when the spec changed."""
         self._clock = clock
         self._lockout_files = lockout_files
         self._limits = limits or Limits()
-        self._selection = Selection(active)
+        self._selection = Selection(active, goes_on=goes_on)
         self._lockouts: dict[str, Lockouts] = {}
 
     def look(self, own: OwnUse | None = None) -> GpuView:
@@ -114,8 +118,10 @@ class GpuWatch:
 def open_watch(site: Site, profiles: Mapping[ProfileName, Sequence[str]]) -> GpuWatch:
     """A watch that begins with the profile that was active last."""
     state = Path(site.places.state)
-    active, _ = read_profile(profile_path(state))
-    return GpuWatch(profiles, lockout_paths(state), active=active if active in profiles else None)
+    said, age = read_profile(profile_path(state))
+    active = said if said in profiles else None
+    goes_on = active is not None and age < TRUSTED_SECONDS
+    return GpuWatch(profiles, lockout_paths(state), active=active, goes_on=goes_on)
 
 
 def held_profile(

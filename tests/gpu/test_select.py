@@ -274,3 +274,26 @@ def test_a_profile_with_twins_falls_when_another_card_of_it_is_taken_or_gone() -
     watch = Watch()
     watch.see(FREE)
     assert watch.see(GpuSurvey((RTX_3060, GTX_1080_TI, TWIN))) == [CPU_ONLY]
+
+
+def after_a_restart(active: ProfileName) -> Watch:
+    watch = Watch()
+    watch.state = Selection(active, goes_on=True)
+    return watch
+
+
+def test_a_watcher_that_starts_again_is_not_misled_by_its_first_look() -> None:
+    watch = after_a_restart(MAX)
+    assert watch.see(GAMING) == [MAX]
+    assert set(watch.see(FREE, 20)) == {MAX}
+
+
+def test_a_watcher_that_starts_again_goes_on_as_if_it_had_looked_before() -> None:
+    assert after_a_restart(MAX).see(GAMING, 4) == [MAX, MAX, MID, MID]
+    assert after_a_restart(MID).see(FREE, 4) == [MID, MID, MID, MAX]
+
+
+def test_after_a_restart_a_card_that_is_gone_or_locked_is_left_at_once() -> None:
+    assert after_a_restart(MAX).see(GpuSurvey((RTX_3060, GTX_1080_TI))) == [MID]
+    assert after_a_restart(MAX).see(FREE, locked={RTX_5080.uuid: "game"}) == [MID]
+    assert after_a_restart(ProfileName("of another spec")).see(FREE) == [MAX]
