@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from reconciler.reconcile.desired import socket_of
 from reconciler.reconcile.gateway import observe_gateway
 from reconciler.reconcile.plan import Desired
 from reconciler.reconcile.site import Site
+from reconciler.reconcile.stand_in import cast, stand_in
 from reconciler.reconcile.usage import takes_of, use_of
 from reconciler.reconcile.world import World
 
@@ -32,10 +33,9 @@ _SERVING = (UnitState.RUNNING, UnitState.STARTING, UnitState.RESTARTING)
 def observe(site: Site, state: State, desired: Desired) -> World:
     """Everything that planning looks at, but for artifacts."""
     gateway = observe_gateway(site, state, desired.routes)
-    units = _units(
-        site, state, desired.units, {port for route in gateway.in_force.values() for port in route.ports}
-    )
-    wanted = {unit.name for unit in desired.units}
+    ports = {port for route in gateway.in_force.values() for port in route.ports}
+    units = _units(site, state, desired, ports)
+    wanted = {unit.name for unit in cast(desired.units, desired.routes, units, gateway).units}
     left = [
         unit
         for name, unit in units.owned.items()
@@ -49,14 +49,20 @@ def observe(site: Site, state: State, desired: Desired) -> World:
     )
 
 
-def _units(site: Site, state: State, desired: Sequence[DesiredUnit], ours: Collection[int]) -> UnitWorld:
+def _units(site: Site, state: State, desired: Desired, ours: Collection[int]) -> UnitWorld:
     """Units, in one call to the supervisor. `ours` are ports that the gateway holds."""
     supervisor = site.supervisor
     running = supervisor.is_running()
-    wanted = {unit.name: unit for unit in desired}
+    wanted = {unit.name: unit for unit in desired.units}
+    others = {name: stand_in(unit) for name, unit in wanted.items() if name in desired.routes}
     files = _files(supervisor, {*wanted, *supervisor.installed(), *state.units()})
-    owned = _with_lost(state.units(), files, wanted, site)
-    names = sorted({*wanted, *owned})
+    owned = _with_lost(state.units(), files, {**{one.name: one for one in others.values()}, **wanted}, site)
+    needed = {
+        other.name
+        for name, other in others.items()
+        if name in owned and not _is_unchanged(owned[name], files.get(name))
+    }
+    names = sorted({*wanted, *owned, *needed})
     statuses = supervisor.observe(names) if running else {}
     ports = _ports(owned.values(), statuses)
     observed: dict[UnitName, ObservedUnit] = {}
@@ -120,6 +126,10 @@ def _wrong_access(path: Path) -> str | None:
     if found.st_uid not in {0, os.geteuid()} and found.st_uid != path.parent.stat().st_uid:
         return f"its unit file belongs to user {found.st_uid}"
     return None
+
+
+def _is_unchanged(owned: OwnedUnit, file: _File | None) -> bool:
+    return file is not None and file.text == owned.text and owned.started_hash == owned.config_hash
 
 
 def _is_as_written(text: str, owned: OwnedUnit | None, kind: SupervisorKind) -> bool:

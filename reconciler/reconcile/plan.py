@@ -26,6 +26,7 @@ from reconciler.reconcile.ports import port_moves, stuck
 from reconciler.reconcile.prune import Left, guard, surplus
 from reconciler.reconcile.rollout import Rollout, plan_rollout
 from reconciler.reconcile.scene import Scene
+from reconciler.reconcile.stand_in import cast, doubt
 from reconciler.reconcile.way_back import watch_room
 from reconciler.reconcile.world import World
 from reconciler.spec.model import Spec
@@ -85,6 +86,9 @@ class Commit:
 
 def make_plan(desired: Desired, artifacts: ArtifactPlan, world: World, request: Request) -> Plan:
     """Order: artifacts, placements, unit files, one reload, starts, checks, the generation, removals."""
+    chosen = cast(desired.units, desired.routes, world.units, world.gateway, request.covers)
+    desired = replace(desired, units=chosen.units, routes=chosen.routes)
+    world = replace(world, units=doubt(world.units, chosen.doubted))
     covered = [unit for unit in desired.units if request.covers(unit.model)]
     routes = {unit.name: desired.routes[unit.name] for unit in covered if unit.name in desired.routes}
     unreachable = barred(routes, world.gateway)

@@ -111,6 +111,32 @@ def test_a_killed_server_costs_no_more_than_the_answers_it_was_giving(workspace:
     assert workspace.json("plan")["has_changes"] is False
 
 
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_unit_that_was_changed_by_hand_is_replaced_and_no_request_fails(
+    stage: Stage, *, broken: bool
+) -> None:
+    workspace = stage.workspace
+    a = surging(workspace)
+    with traffic(a.port, per_second=20) as seen:
+        for _ in range(2):
+            wait_until(lambda: seen.count > 10, 20, "answers")
+            before = workspace.runtimes()["a"]
+            path = stage.unit_file(before["name"])
+            text = path.read_text()
+            path.write_text("!" if broken else text.replace("MODELCTL_VERSION", "MODELCTL_EDITED"))
+            workspace.ok("apply", "--yes")
+            after = workspace.runtimes()["a"]
+            assert after["pid"] != before["pid"]
+            assert not path.exists()
+            assert workspace.json("plan")["has_changes"] is False
+        told = seen.count
+        wait_until(lambda: seen.count > told + 20, 30, "answers again")
+    assert seen.failures == []
+    workspace.ok("promote", "a", "--to", "v2", "--yes")
+    assert chat(a.port) == TWO
+    assert versions(workspace) == ["v2"]
+
+
 def test_a_unit_file_that_only_got_a_comment_or_another_mode_is_put_right_and_the_server_goes_on(
     stage: Stage,
 ) -> None:

@@ -7,6 +7,7 @@ from reconciler.core.routes import BackendUse
 from reconciler.core.types import ModelId, UnitName
 from reconciler.core.units import UnitState
 from reconciler.reconcile.plan import Request
+from reconciler.reconcile.stand_in import stand_in
 from tests.support.paper import PaperMachine, Wish, steps
 
 A1, A2, B1, B2 = Wish("a"), Wish("a", "v2"), Wish("b"), Wish("b", "v2")
@@ -22,6 +23,74 @@ def serving(*wishes: Wish, capacity: int = 10, profile: str = "cpu") -> PaperMac
 
 def causes(plan: Plan) -> dict[str, str]:
     return {operation.id: operation.cause for operation in plan.operations}
+
+
+STAND_IN = stand_in(A1.unit()).name
+
+
+def test_one_that_was_changed_by_hand_serves_until_its_stand_in_answers() -> None:
+    machine = serving(A1)
+    machine.change_by_hand(OLD)
+    plan = machine.plan(A1)
+    assert (
+        render(plan)
+        == f"""\
+spec not in Git, profile cpu, generation 1
+  + write    {OLD}  (its unit file was changed by hand)
+  + write    {STAND_IN}  (not installed)
+  + reload   supervisord  (2 unit files to read)
+  + start    {STAND_IN}  (not installed)
+  + check    {STAND_IN}  (it must answer before it counts)
+  ? restore  {STAND_IN}  (only if that fails: {OLD} with version v1 goes on)
+  + route    a  ({STAND_IN} answers)
+  + commit   2  (what was reached is recorded)
+  - stop     {OLD}  (another runtime of a takes over)
+  - remove   {OLD}  (another runtime of a takes over)
+  + reload   removed units  (1 unit file gone)
+11 operations"""
+    )
+    machine.run(plan)
+    assert machine.served("a") == STAND_IN
+    assert machine.plan(A1).operations == ()
+    machine.change_by_hand(STAND_IN)
+    machine.run(machine.plan(A1))
+    assert (machine.served("a"), machine.strange) == (OLD, {STAND_IN})
+    assert machine.plan(A1).operations == ()
+
+
+def test_without_room_requests_wait_for_the_stand_in() -> None:
+    machine = serving(A1, capacity=1)
+    machine.change_by_hand(OLD)
+    assert "hold a" in steps(machine.plan(A1))
+    machine.run(machine.plan(A1))
+    assert (machine.served("a"), set(machine.units)) == (STAND_IN, {STAND_IN})
+
+
+def test_a_stand_in_gives_way_to_another_version_as_any_runtime_does() -> None:
+    machine = serving(A1)
+    machine.change_by_hand(OLD)
+    machine.run(machine.plan(A1))
+    machine.run(machine.plan(A2))
+    assert (machine.served("a"), set(machine.units)) == (NEW, {NEW})
+
+
+def test_a_stand_in_that_does_not_answer_leaves_the_changed_one_serving_and_is_tried_again() -> None:
+    machine = serving(A1)
+    machine.change_by_hand(OLD)
+    machine.broken = {STAND_IN}
+    machine.run(machine.plan(A1))
+    assert (machine.served("a"), set(machine.units)) == (OLD, {OLD})
+    machine.broken = set()
+    machine.run(machine.plan(A1))
+    assert machine.served("a") == STAND_IN
+
+
+def test_one_that_nobody_asks_is_set_right_in_place() -> None:
+    machine = serving(A1)
+    machine.change_by_hand(OLD)
+    machine.states[OLD] = UnitState.STOPPED
+    machine.run(machine.plan(A1))
+    assert (machine.served("a"), set(machine.units)) == (OLD, {OLD})
 
 
 def test_where_both_fit_the_old_one_serves_until_the_new_one_answers() -> None:

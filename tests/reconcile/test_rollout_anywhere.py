@@ -132,6 +132,25 @@ def test_whatever_steps_fail_nobody_waits_on_when_the_apply_is_over(
 
 @everywhere
 @given(changes, st.data())
+def test_what_was_changed_by_hand_is_replaced_and_nobody_is_cut_off_wherever_it_is_killed(
+    change: Change, data: st.DataObject
+) -> None:
+    change = change.all_behind_the_gateway()
+    machine = change.start()
+    for name in data.draw(st.sets(st.sampled_from(sorted(machine.units)), min_size=1)):
+        machine.change_by_hand(name)
+    if data.draw(st.booleans()):
+        change = replace(change, after=change.before, new=change.old)
+    for _ in range(data.draw(st.integers(0, 2))):
+        plan = change.plan(machine)
+        machine.run(plan, steps=data.draw(st.integers(0, len(plan.operations))))
+    machine.run(change.plan(machine), pick=data.draw(st.randoms()).choice)
+    assert change.plan(machine).operations == ()
+    assert [model for model in MODELS if machine.served(model) in {None, *machine.strange}] == []
+
+
+@everywhere
+@given(changes, st.data())
 def test_in_whatever_order_steps_run_it_converges(change: Change, data: st.DataObject) -> None:
     machine = change.start()
     if data.draw(st.booleans()):

@@ -18,6 +18,7 @@ from reconciler.kinds.artifact.plan import ArtifactPlan
 from reconciler.kinds.route.types import GATEWAY, RouteChange, RouteWorld
 from reconciler.kinds.unit.types import DesiredUnit, ObservedUnit, UnitChange, UnitReturn, UnitWorld
 from reconciler.reconcile.plan import Commit, Desired, Request, make_plan
+from reconciler.reconcile.stand_in import cast, stand_in
 from reconciler.reconcile.world import World
 from reconciler.spec.load import load
 
@@ -99,6 +100,8 @@ class PaperMachine:
     last_ready: dict[UnitName, OwnedUnit] = field(default_factory=dict)
     broken: set[UnitName] = field(default_factory=set)
     """These never answer."""
+    strange: set[UnitName] = field(default_factory=set)
+    """Their processes were started by files that somebody had changed."""
     generation: int = 0
 
     def plan(
@@ -121,7 +124,8 @@ class PaperMachine:
             gateway=_definition(GATEWAY, "1"),
         )
         for wish, unit in zip(wishes, units, strict=True):
-            self.takes.setdefault(unit.name, wish.takes)
+            for one in (unit, stand_in(unit)):
+                self.takes.setdefault(one.name, wish.takes)
         made = make_plan(desired, ArtifactPlan((), {}), self.world(units), request or Request())
         check_graph(made.operations)
         return made
@@ -147,7 +151,7 @@ class PaperMachine:
         return self.up and route is not None and route.backend is None and model not in self.released
 
     def world(self, wanted: Sequence[DesiredUnit]) -> World:
-        names = {*self.units, *(unit.name for unit in wanted)}
+        names = {*self.units, *(one.name for unit in wanted for one in (unit, stand_in(unit)))}
         units = UnitWorld(
             supervisor=SupervisorKind.SUPERVISORD,
             supervisor_running=self.supervised,
@@ -158,10 +162,17 @@ class PaperMachine:
             last_ready=dict(self.last_ready),
             observed={name: self._observed(name) for name in names},
         )
-        left = {name for name in self.units if self.alive(name)} - {unit.name for unit in wanted}
+        gateway = RouteWorld(dict(self.routes), self.up, self.gateway, self.foreign, held=dict(self.held))
+        routes = {
+            unit.name: Route(unit.model, (), unit.endpoint, 5.0)
+            for unit in wanted
+            if isinstance(unit.endpoint, SocketEndpoint)
+        }
+        chosen = cast(wanted, routes, units, gateway).units
+        left = {name for name in self.units if self.alive(name)} - {unit.name for unit in chosen}
         return World(
             units,
-            RouteWorld(dict(self.routes), self.up, self.gateway, self.foreign, held=dict(self.held)),
+            gateway,
             uses={name: self.uses.get(name, BackendUse(0, 0.0)) for name in left},
             takes={name: {"ram": Bytes(take)} for name in left if (take := self.takes.get(name)) is not None},
         )
@@ -176,6 +187,11 @@ class PaperMachine:
         """What a unit's file still says of it when the inventory is lost."""
         unit = self.units[name]
         return replace(unit, version=VersionId("unknown"), ready_hash=None, failure=None, retired_at=None)
+
+    def change_by_hand(self, name: UnitName) -> None:
+        """Somebody edits the file, and has the supervisor take it up."""
+        self.files[name] = "edited"
+        self.strange.add(name)
 
     def kill_supervisor(self) -> None:
         """It dies, and all that it ran."""
@@ -234,7 +250,8 @@ class PaperMachine:
             case Verb.START | Verb.RESTART:
                 assert self.supervised, f"{name} is started by a supervisor that does not run"
                 unit = operation.payload.unit
-                self.states[name] = UnitState.RUNNING
+                assert operation.verb is Verb.START or not self._is_asked(name), f"{name} is cut off"
+                self._run(unit)
                 self.units[name] = replace(unit, started_hash=unit.config_hash)
             case Verb.RESTORE:
                 self._restore(operation)
@@ -266,13 +283,24 @@ class PaperMachine:
             back = operation.payload
             self._stop(back.failed)
             self._forget(back.failed)
-            self.units[back.previous.unit.name] = replace(back.previous.unit, failure="it does not answer")
+            unit = replace(back.previous.unit, failure="it does not answer")
             if back.revive:
-                self.states[back.previous.unit.name] = UnitState.RUNNING
+                unit = replace(unit, started_hash=unit.config_hash)
+                self._run(unit)
+            self.units[unit.name] = unit
         else:
             unit = operation.payload.unit
             self._put(replace(unit, started_hash=unit.config_hash, ready_hash=unit.config_hash))
-            self.states[unit.name] = UnitState.RUNNING
+            self._run(unit)
+
+    def _run(self, unit: OwnedUnit) -> None:
+        self.states[unit.name] = UnitState.RUNNING
+        self.strange.discard(unit.name)
+        if self.files[unit.name] != unit.text:
+            self.strange.add(unit.name)
+
+    def _is_asked(self, name: UnitName) -> bool:
+        return self.up and self.alive(name) and name == self.served(self.units[name].model)
 
     def _stop(self, name: UnitName) -> None:
         if self.alive(name):

@@ -134,7 +134,7 @@ class UnitApplier:
         if back.revive:
             self.state.put_unit(replace(unit, started_hash=None))
             self.supervisor.start([unit.name])
-            self.state.put_unit(unit)
+            self.state.put_unit(replace(unit, started_hash=unit.config_hash))
             _await(back.previous, Pulse(self.supervisor, [unit.name]))
         else:
             self.state.put_unit(unit)

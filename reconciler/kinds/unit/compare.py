@@ -1,5 +1,6 @@
 """What one unit needs: as it is wanted, beside what was seen of it. Pure."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from reconciler.core.hashing import text_hash
@@ -157,6 +158,15 @@ def _put_right(step: Step | str | None, unit: DesiredUnit, owned: OwnedUnit, cau
         return replace(step, write=True)
     change = UnitChange(owned, None, unit.embedding, unit.ready_seconds, unit.definition.memory_limit)
     return Step(change, cause, write=True, begin=None, needs=(), proven=False)
+
+
+def mended(world: UnitWorld) -> Iterator[Step]:
+    """Put right the files of those who go: one that cannot be read may keep a supervisor from reading any."""
+    for name in sorted(world.doubted):
+        owned = world.owned[name]
+        if world.observed[name].file_hash != text_hash(owned.text):
+            change = UnitChange(owned, None, embedding=False, ready_seconds=0.0, memory_limit=None)
+            yield Step(change, BY_HAND, write=True, begin=None, needs=(), proven=False)
 
 
 def _what_changed(unit: DesiredUnit, owned: OwnedUnit) -> str:

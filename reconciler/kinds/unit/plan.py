@@ -9,7 +9,7 @@ from reconciler.core.operations import Operation, Verb, When, operation_id
 from reconciler.core.plan import Refusal
 from reconciler.core.types import ModelId, UnitName
 from reconciler.core.units import UnitState
-from reconciler.kinds.unit.compare import Step, compare
+from reconciler.kinds.unit.compare import Step, compare, mended
 from reconciler.kinds.unit.types import (
     DesiredUnit,
     Handover,
@@ -49,7 +49,7 @@ def plan_units(
     One that a person stopped stays stopped, unless its model is in `resume`. Those in `handovers` take over
     from another unit.
     """
-    steps: list[Step] = []
+    steps: list[Step] = list(mended(world))
     refused: list[Refusal] = []
     warnings: list[str] = []
     for unit in desired:

@@ -70,6 +70,9 @@ class UnitWorld:
     last_ready: Mapping[UnitName, OwnedUnit]
     """Units that answered in the last generation: what a failed change falls back to."""
     observed: Mapping[UnitName, ObservedUnit]
+    doubted: frozenset[UnitName] = frozenset()
+    """Owned units that serve until others have taken over from them: their files are to be as written, and
+    nothing else is done to them."""
 
 
 @dataclass(frozen=True, slots=True)
