@@ -39,6 +39,8 @@ class Segment:
     """Embeddings are multiplied before the first block."""
     after_cpu: bool = False
     """The CPU computed `before`."""
+    resumes: bool = False
+    """It computes what is away of `before`."""
     feeds: bool = False
     """It is the CPU, and devices come after it: they copy its masks to the end."""
 
@@ -75,6 +77,8 @@ def segment_bytes(segment: Segment, step: Step) -> Bytes:
     inputs = _add_inputs(tape, segment, step if segment.blocks else replace(step, tokens=step.outputs))
     if segment.borrowed:
         tape.hold(segment.borrowed)
+    if before is not None and segment.resumes:
+        tape.hold(_half_done(before, step))
     entry, normed = inputs.entry, inputs.normed
     history = inputs.history
     for block, coming in zip(segment.blocks, (*segment.blocks[1:], None), strict=False):
@@ -96,6 +100,15 @@ def segment_bytes(segment: Segment, step: Step) -> Bytes:
     else:
         tape.add(0, entry, tape.add(width, entry))  # the next device's norm has no weights, so it runs here
     return Bytes(tape.peak() + (width if _is_odd(segment) else 0) + _scattered(segment, step))
+
+
+def _half_done(block: Block, step: Step) -> int:
+    """What comes over of a feed-forward that another device began; it was seen to leave a gap."""
+    experts, dense = block.experts, block.feed_forward
+    if experts is not None:
+        begun = len(experts.away) < len(experts.parts)
+        return step.bytes(experts.width * experts.used) if begun else 0
+    return step.bytes(dense.width) if len(dense.away) < len(dense.parts) else 0
 
 
 def _scattered(segment: Segment, step: Step) -> int:
@@ -150,18 +163,18 @@ def host_bytes(width: int, mask_cells: tuple[int, ...], copies: int, step: Step,
     tape.hold(step.outputs * F32)  # which tokens' logits are wanted, asked for by the last block
     tape.add(0, tape.add(embedding), tape.add(embedding))
     for kind in left.early:
-        _add_alone(tape, kind, step, width)
+        tape.add(0, _add_rest(tape, kind, step, width))
     tape.add(0, *sent)
     for kind in left.late:
-        _add_alone(tape, kind, step, width)
+        tape.add(0, _add_rest(tape, kind, step, width))
     return tape.peak()
 
 
-def _add_alone(tape: Tape, kind: Experts | FeedForward, step: Step, width: int) -> None:
+def _add_rest(tape: Tape, kind: Experts | FeedForward, step: Step, width: int) -> int:
+    """What is away of a block, where nothing else of it is computed."""
     if isinstance(kind, Experts):
-        tape.add(0, add_experts_alone(tape, kind, step, width))
-    else:
-        tape.add(0, add_dense_alone(tape, kind, step, width))
+        return add_experts_alone(tape, kind, step, width)
+    return add_dense_alone(tape, kind, step, width)
 
 
 def representative(kinds: Iterable[int]) -> tuple[int, ...]:
@@ -224,6 +237,11 @@ def _add_inputs(tape: Tape, segment: Segment, step: Step) -> _Inputs:
         scaled = tape.add(width, entry, in_place=True) if segment.scaled else entry
         return _Inputs(scaled, None, masks, add_history(tape, following, step))
     experts = before.experts
+    if segment.resumes:
+        residual, masks = tape.input(width), rest()
+        result = _add_rest(tape, experts or before.feed_forward, step, segment.width)
+        history = add_history(tape, following, step)
+        return _Inputs(tape.add(width, result, residual, in_place=True), None, masks, history)
     if experts is not None and _adds_up_before(segment, before, experts):
         down, weights = tape.input(width * experts.used), tape.input(step.bytes(experts.used))
         total = add_up_experts(tape, experts, down, weights, width)

@@ -206,6 +206,7 @@ def _compute(model: Model, settings: Settings, split: Split, owners: Sequence[in
             borrowed=_borrowed(model, settings, split) if used and owner == used[0] else Bytes(0),
             scaled=architecture.scales_embeddings,
             after_cpu=begin > 0 and owners[begin - 1] == -1,
+            resumes=any(one.layer == begin - 1 for one in split.shared),
             feeds=owner == -1 and bool(used),
         )
         result[owner] = segment_bytes(segment, step)
