@@ -14,8 +14,10 @@ from reconciler.core.units import SupervisorKind
 from reconciler.host.machine import cpu_count
 from reconciler.host.memory import host_memory
 from reconciler.host.nvml import survey
+from reconciler.host.overrides_cache import read_placement
 from reconciler.host.process import run
 from reconciler.host.ram_speed import measure_ram_bandwidth
+from reconciler.kinds.placement.document import file_name, parse
 from reconciler.placement.devices import RAM_BANDWIDTH
 from reconciler.reconcile.learning import WORTH_SAYING, learned
 from reconciler.reconcile.site import Site
@@ -178,9 +180,12 @@ def _gpus(site: Site) -> Iterator[Finding]:
 def _predictions(site: Site) -> Iterator[Finding]:
     """Whether runtimes take what was reckoned, as far as their engines told when they loaded."""
     with site.state() as state:
-        known = {unit: found for unit in state.units() if (found := learned(state, unit)) is not None}
+        units = dict.fromkeys(unit.placed_as for unit in state.units().values())
+        known = {unit: found for unit in units if (found := learned(state, unit)) is not None}
     for unit, found in known.items():
-        worst = max(found.devices, key=lambda one: abs(one.gap))
+        kept = parse(read_placement(site.overrides_cache / file_name(unit)) or "")
+        devices = found.devices if kept is None else found.beside(kept)
+        worst = max(devices, key=lambda one: abs(one.gap))
         detail = (
             f"{unit}: {format_bytes(worst.predicted)} reckoned on {worst.device},"
             f" {format_bytes(worst.reported)} taken ({worst.gap:+.1%})"

@@ -4,7 +4,7 @@ One note per runtime in the state database. It counts for the same files and the
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from reconciler.core.errors import ModelctlError
@@ -34,6 +34,13 @@ class Learned:
 
     def holds_for(self, wish: Wish, ground: Ground) -> bool:
         return self.artifacts == dict(wish.artifacts) and self.engine == ground.engine
+
+    def beside(self, record: Record) -> tuple[Measured, ...]:
+        """The report beside what a kept placement reckons now, which may have been corrected since."""
+        if (record.key["artifacts"], record.key["engine"]) != (self.artifacts, self.engine):
+            return self.devices
+        reckoned = {part.id: part.total for part in record.devices}
+        return tuple(replace(one, predicted=reckoned.get(one.device, one.predicted)) for one in self.devices)
 
     @property
     def excess(self) -> Bytes:
