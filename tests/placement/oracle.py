@@ -148,13 +148,13 @@ def shared_case(model: Model, choice: random.Random) -> Case:
     return replace(case, split=replace(split, shared=tuple(shared)))
 
 
-def tight_case(model: Model, choice: random.Random) -> tuple[Case, list[Device]]:
-    """Devices that the model does not fit on; the case's split is still to be found."""
+def tight_case(model: Model, choice: random.Random, rooms: tuple[float, float]) -> tuple[Case, list[Device]]:
+    """Devices with room for such a share of the model; the case's split is still to be found."""
     case = Case(choice.choice((4096, 32768)), choice.choice(CACHE_TYPES), 1, "tight", Split(model.slots, ()))
     whole = estimate(model, settings_of(case), case.split).host.total
     count = choice.randint(1, 3)
     shares = [choice.uniform(0.2, 1.0) for _ in range(count)]
-    room = choice.uniform(0.5, 0.95) * whole / sum(shares)
+    room = choice.uniform(*rooms) * whole / sum(shares)
     speeds = choice.sample((960e9, 484e9, 360e9), count)
     cards = [
         Device(str(number), Bytes(int(share * room) + MARGIN), speed)

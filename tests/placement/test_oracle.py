@@ -162,7 +162,7 @@ def test_what_is_chosen_for_too_little_memory_fits_by_llama_cpps_own_figures(
     one, path = model(name), models / f"{name}.gguf"
     choice = random.Random(name)
     for _ in range(CASES // 3):
-        case, cards = tight_case(one, choice)
+        case, cards = tight_case(one, choice, (0.5, 0.95))
         found = fit(one, settings_of(case), cards, Host(Bytes(256 * 1024**3)))
         assert isinstance(found, Placement)
         assert not found.split.whole
@@ -173,6 +173,23 @@ def test_what_is_chosen_for_too_little_memory_fits_by_llama_cpps_own_figures(
             assert sum(row.theirs) * MIB <= card.budget, row
             over = sum(row.ours) - sum(row.theirs)
             assert over <= SMALL or row.error <= most_over(one), f"{row} {row.error:+.1f} %"
+
+
+@pytest.mark.parametrize("name", shapes.NAMES)
+def test_what_is_chosen_where_all_just_fits_does(
+    name: str, models: Path, devices: tuple[str, ...], model: Callable[[str], Model]
+):
+    one, path = model(name), models / f"{name}.gguf"
+    choice = random.Random(name)
+    for _ in range(CASES // 3):
+        case, cards = tight_case(one, choice, (1.02, 1.2))
+        found = fit(one, settings_of(case), cards, Host(Bytes(256 * 1024**3)))
+        assert isinstance(found, Placement)
+        used = [card for card in cards if card.id in found.devices]
+        case = replace(case, split=found.split)
+        for card, row in zip(used, compare(name, one, path, case, devices), strict=False):
+            assert row.ours[:2] == row.theirs[:2], row
+            assert sum(row.theirs) * MIB <= card.budget, row
 
 
 @pytest.mark.parametrize("name", shapes.NAMES)
