@@ -95,7 +95,8 @@ def _fault(
         what = f"profile {profile}: {name!r} fits {len(fits)} GPUs: {which}"
         return ProfileFault(profile, name, what, "write the UUID of the one that is meant", ambiguous=True)
     if fits:
-        what = f"profile {profile}: {name!r} is named {count} times, but only {len(fits)} such GPUs are free"
+        there = f"{len(fits)} such GPU{'' if len(fits) == 1 else 's'}"
+        what = f"profile {profile}: {name!r} is named {count} times, but there is only {there} for it"
     elif named(name, gpus):
         what = f"profile {profile}: the GPU that {name!r} fits is already taken by another name"
         return ProfileFault(profile, name, what, "name each GPU of a profile once")

@@ -176,7 +176,9 @@ def _judge(
 
 def _in_short(fault: ProfileFault, *, blind: bool) -> str:
     """Beside the profile's name; while the driver hides cards, nothing says that one is missing."""
-    return f"{fault.gpu!r} cannot be seen" if blind else fault.what.removeprefix(f"profile {fault.profile}: ")
+    if blind:
+        return f"{fault.gpu!r} cannot be seen"
+    return f"{fault.what.removeprefix(f'profile {fault.profile}: ')} ({fault.hint})"
 
 
 def _choose(state: Selection, at: float, now: Sequence[ProfileState]) -> ProfileName | None:

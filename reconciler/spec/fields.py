@@ -18,6 +18,8 @@ from reconciler.spec.addresses import check_listen, check_source
 
 SOURCE_PATTERN = r"^(hf|https|http|file|ollama)://."
 LINE_PATTERN = r"^[^\x00-\x1f\x7f]+$"
+GPU_PATTERN = r"^([0-9]{4,}|[^\x00-\x1f\x7f]*[^0-9\x00-\x1f\x7f][^\x00-\x1f\x7f]*)$"
+"""A line of text, but no short number: `1` would be a part of `GTX 1080 Ti`, and is meant as a place."""
 FLAG_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 PORTS_PATTERN = r"^[0-9]{1,5}-[0-9]{1,5}$"
 SIZE_FORMAT, DURATION_FORMAT = "size", "duration"
@@ -46,6 +48,7 @@ def _read_seconds(value: object) -> float:
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 Line = Annotated[str, StringConstraints(pattern=LINE_PATTERN)]
 """Text without line breaks and other control characters: it may end up in a unit file or an argv."""
+GpuName = Annotated[str, StringConstraints(pattern=GPU_PATTERN)]
 Hex64 = Annotated[str, StringConstraints(pattern=SHA256_PATTERN)]
 Hex40 = Annotated[str, StringConstraints(pattern=REVISION_PATTERN)]
 Source = Annotated[

@@ -17,6 +17,7 @@ from reconciler.spec.fields import (
     Count,
     FlagName,
     FlagValue,
+    GpuName,
     Hex40,
     Hex64,
     Id,
@@ -44,7 +45,7 @@ class RpcServer(Closed):
 class Profile(Closed):
     """A named set of GPUs; the order of profiles in the spec is their rank."""
 
-    gpus: tuple[Line, ...]
+    gpus: tuple[GpuName, ...]
     """GPU names (a part is enough) or UUIDs, in the order in which layers are laid out; `metal` is the GPU of
     an Apple Silicon machine. Empty: CPU only."""
     rpc: tuple[RpcServer, ...] = ()

@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 from reconciler.core.suggest import did_you_mean
 from reconciler.core.types import ID_PATTERN, REVISION_PATTERN, SHA256_PATTERN
 from reconciler.spec.faults import ABSENT, Fault, Path, child, subject
-from reconciler.spec.fields import FLAG_PATTERN, LINE_PATTERN, PORTS_PATTERN
+from reconciler.spec.fields import FLAG_PATTERN, GPU_PATTERN, LINE_PATTERN, PORTS_PATTERN
 from reconciler.spec.shape import fields_at, purpose_at
 
 _EXPECTED = {
@@ -43,6 +43,10 @@ _PATTERNS = {
     REVISION_PATTERN: ("no commit, which is 40 lower-case hexadecimal digits", _PULL),
     PORTS_PATTERN: ("no range of ports", "write the first and the last, as in 8601-8699"),
     LINE_PATTERN: ("no line of text", "write one line without control characters, or remove it"),
+    GPU_PATTERN: (
+        "no name of a GPU",
+        "numbers change with the set of cards: write a part of the name or a UUID: `modelctl gpu` shows both",
+    ),
     FLAG_PATTERN: ("no flag name", "flags are written without dashes: `flash-attn`"),
 }
 _CHOICE = re.compile(r"'([^']*)'")

@@ -77,7 +77,7 @@ def test_a_name_like_none_is_answered_with_what_is_there() -> None:
 
 def test_too_few_cards_of_a_name_are_a_fault_said_once() -> None:
     (fault,) = one(("RTX 5080", "RTX 5080")).faults
-    assert fault.what == "profile p: 'RTX 5080' is named 2 times, but only 1 such GPUs are free"
+    assert fault.what == "profile p: 'RTX 5080' is named 2 times, but there is only 1 such GPU for it"
 
 
 def test_a_card_is_never_given_twice() -> None:

@@ -10,7 +10,7 @@ from tests.support.nvml.standin import GIB, FakeGpus
 SPEC = """\
 profiles:
   max: {gpus: [RTX 5080]}
-  ghost: {gpus: [RTX 9999]}
+  ghost: {gpus: [RTX 3061]}
   mid: {gpus: [RTX 3060]}
   cpu_only: {gpus: []}
 """
@@ -29,5 +29,5 @@ def test_a_plan_says_why_no_better_profile_is_active(tmp_path: Path, monkeypatch
     assert found.name == "mid"
     assert found.warnings == (
         "profile max cannot be active: NVIDIA GeForce RTX 5080: 97 % busy with other work",
-        "profile ghost cannot be active: no GPU here fits 'RTX 9999'",
+        "profile ghost cannot be active: no GPU here fits 'RTX 3061' (did you mean 'NVIDIA GeForce RTX 3060'?)",
     )
