@@ -97,11 +97,11 @@ def _fault(
     if fits:
         there = f"{len(fits)} such GPU{'' if len(fits) == 1 else 's'}"
         what = f"profile {profile}: {name!r} is named {count} times, but there is only {there} for it"
-    elif named(name, gpus):
+        return ProfileFault(profile, name, what, "name it once per card that is there")
+    if named(name, gpus):
         what = f"profile {profile}: the GPU that {name!r} fits is already taken by another name"
         return ProfileFault(profile, name, what, "name each GPU of a profile once")
-    else:
-        what = f"profile {profile}: no GPU here fits {name!r}"
+    what = f"profile {profile}: no GPU here fits {name!r}"
     return ProfileFault(profile, name, what, _suggestion(name, gpus))
 
 
