@@ -108,18 +108,18 @@ def check_patterns(found: Placement, layers: int) -> None:
     }
 
 
-def test_one_shared_tensor_keeps_llama_cpp_from_copying_inputs_where_those_do_not_fit(model):
+def test_a_shared_layer_keeps_llama_cpp_from_copying_inputs_where_those_do_not_fit(model):
     eight, wanted = model("llama-3.1-8b"), Settings(131072, op_offload=False)
     halves = estimate(eight, wanted, Split(0, (16, 17), overflow=(Overflow(0, ("down",)),)))
     whole = estimate(eight, wanted, Split(0, (16, 17)))
     assert whole.devices[1].total > halves.devices[1].total + GIB // 8
     cards = [
-        Device(str(number), Bytes(part.total + MARGIN + GIB // 16), FAST)
+        Device(str(number), Bytes(part.total + MARGIN + GIB // 9), FAST)
         for number, part in enumerate(halves.devices)
     ]
     found = placed(fit(eight, wanted, cards, HOST))
     assert found.split.cpu == 0
-    assert [one.parts for one in found.split.shared] == [("down",)]
+    assert len(found.split.shared) == 1
     assert not found.split.overflow
 
 
