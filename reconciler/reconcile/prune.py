@@ -13,6 +13,8 @@ FREE_LIMIT = 3
 """So many may always go."""
 FREE_SHARE = 0.3
 """More than that only up to this share of what is owned, unless a limit allows it."""
+_SHOWN = 5
+"""Names that a refusal lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,22 +65,27 @@ def surplus(
 
 
 def guard(orphaned: Sequence[UnitName], owned: int, spec: Spec, limit: int | None) -> Refusal | None:
-    """None when all of `orphaned` may go; otherwise why not."""
-    if not orphaned:
+    """None when all of `orphaned` may go; otherwise why not.
+
+    Under a spec without models they go only when `limit` is their very number: one that stands in a script
+    does not say that everything is to go.
+    """
+    count = len(orphaned)
+    if not count:
         return None
+    what = f"{_list(orphaned)} {'is' if count == 1 else 'are'} not removed"
+    command = f"modelctl apply --prune --prune-limit {count}"
     if not spec.models:
-        return Refusal(
-            "prune",
-            "the spec has no models at all; that is more likely a mistake than a wish",
-            "to stop everything, keep one model in the spec or remove the units by hand",
-            guard=True,
-        )
-    allowed = limit if limit is not None else max(FREE_LIMIT, int(owned * FREE_SHARE))
-    if len(orphaned) <= allowed:
-        return None
-    return Refusal(
-        "prune",
-        f"{len(orphaned)} of {owned} units would go, more than the {allowed} that may go unasked",
-        f"if that is meant: --prune-limit {len(orphaned)}",
-        guard=True,
-    )
+        reason = "the spec has no models at all, which is more likely a mistake than a wish"
+        allowed = count if limit == count else 0
+        hint = f"`{command}` removes everything; `git log -p` shows where the models went"
+    else:
+        allowed = limit if limit is not None else max(FREE_LIMIT, int(owned * FREE_SHARE))
+        reason = f"that is {count} of {owned} units, more than the {allowed} that may go unasked"
+        hint = f"`{command}` if that is meant"
+    return None if count <= allowed else Refusal("prune", f"{what}: {reason}", hint, guard=True)
+
+
+def _list(names: Sequence[UnitName]) -> str:
+    shown = ", ".join(names[:_SHOWN])
+    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"

@@ -75,13 +75,19 @@ def test_a_model_dropped_from_the_spec_goes_only_with_prune(workspace: Workspace
         assert probe.connect_ex(("127.0.0.1", b.port)) != 0
 
 
-def test_a_spec_without_models_prunes_nothing(workspace: Workspace) -> None:
+def test_a_spec_without_models_prunes_nothing_unless_it_is_said_how_much(workspace: Workspace) -> None:
     a = workspace.add("a")
     workspace.up()
     (workspace.spec / "models.yaml").write_text("settings: {supervisor: supervisord, engine: embedded}\n")
+    workspace.commit("nothing left")
     done = workspace.run("apply", "--yes", "--prune")
     assert done.returncode == 3
+    assert "llama@a-cpu_only is not removed: the spec has no models at all" in done.stdout
     assert chat(a.port) == "I am a, version 1."
+    assert "`modelctl apply --prune --prune-limit 1` removes everything" in done.stdout
+    workspace.ok("apply", "--yes", "--prune", "--prune-limit", "1")
+    assert workspace.runtimes() == {}
+    assert workspace.json("plan")["has_changes"] is False
 
 
 def test_a_change_that_does_not_come_up_gives_way_to_what_served_before(workspace: Workspace) -> None:
