@@ -1,12 +1,14 @@
 """`modelctl import`: what Ollama, PM2 or llama-swap run, as entries of the spec."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from reconciler.cli.context import Context, declare
+from reconciler.cli.locking import editing
 from reconciler.core.errors import ExitCode, ModelctlError, SourceError, UsageError
 from reconciler.core.suggest import did_you_mean
 
@@ -129,11 +131,12 @@ def _finish(
     from reconciler.imports.fit import choose_profile, fit  # noqa: PLC0415
 
     folder = Path(context.spec)
-    texts, spec = _spec(folder)
     models = tuple(_with_header(model) for model in found.models)
-    fitted = fit(replace(found, models=models), spec, choose_profile(spec, profile))
-    edited, new = _edits(folder, source, texts, fitted)
-    written = _write(folder, {**edited, **new}) if write else []
+    with editing(folder) if write else nullcontext():
+        texts, spec = _spec(folder)
+        fitted = fit(replace(found, models=models), spec, choose_profile(spec, profile))
+        edited, new = _edits(folder, source, texts, fitted)
+        written = _write(folder, {**edited, **new}) if write else []
     _say(context, fitted, refused, next(iter(new.values()), ""), written)
     return ExitCode.OK if found.models else ExitCode.FAILED
 

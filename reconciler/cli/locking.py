@@ -1,8 +1,9 @@
 """The machine's lock as a person meets it: a holder that is soon done is waited for."""
 
+import os
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,23 @@ def machine_lock(context: Context, site: "Site") -> Iterator[None]:
                     context.output.note(f"{refusal.what}; waiting up to {_WAIT_SECONDS:g} s")
                     told = True
             time.sleep(_POLL_SECONDS)
+        yield
+
+
+@contextmanager
+def editing(folder: Path) -> Iterator[None]:
+    """Hold the spec folder for the block, in which it is read, edited and committed: nobody's edit is lost.
+
+    The lock lies on the folder itself, so that it needs no file beside the spec; the kernel releases it. It is
+    held for moments, and waited for. Where a file system has no locks, there is none.
+    """
+    import fcntl  # noqa: PLC0415 - only what edits the spec pays for it
+
+    with ExitStack() as held:
+        with suppress(OSError):  # a folder that is not there is for its reader to word
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            held.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
 
 

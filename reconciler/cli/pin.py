@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from reconciler.cli.context import Context, declare
+from reconciler.cli.locking import editing
 from reconciler.cli.pinning import write_pin
 
 
@@ -19,6 +20,7 @@ def command(context: Context, *, model: str, version: str | None, commit: bool) 
     """
     from reconciler.reconcile import session, versions  # noqa: PLC0415
 
-    spec = session.read_spec(Path(context.spec))
-    pinned, edits = versions.pin_edits(spec, model, version)
-    write_pin(context, model, pinned, edits, message=f"Pin {model} to {pinned}", commit=commit)
+    folder = Path(context.spec)
+    with editing(folder):
+        pinned, edits = versions.pin_edits(session.read_spec(folder), model, version)
+        write_pin(context, model, pinned, edits, message=f"Pin {model} to {pinned}", commit=commit)

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 def write_pin(
     context: Context, model: str, pinned: str | None, edits: "Sequence[Edit]", *, message: str, commit: bool
 ) -> None:
-    """Make the edits and say what became of them; `pinned` is the version that is pinned then."""
+    """Make the edits and say what became of them; `pinned` is the version that is pinned then.
+
+    The caller holds the spec folder.
+    """
     from reconciler.host import git  # noqa: PLC0415
     from reconciler.host.spec_files import read_spec_folder  # noqa: PLC0415
     from reconciler.reconcile.writing import write_edits  # noqa: PLC0415

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reconciler.cli.context import Context, declare
+from reconciler.cli.locking import editing
 from reconciler.cli.output import table
 from reconciler.cli.selection import select
 from reconciler.cli.transfers import Begin, transfers
@@ -78,7 +79,8 @@ def command(
             if new is not None and outcome.error is None:
                 outcome = replace(outcome, learned=(new.edit, *outcome.learned))
             try:
-                written |= dict.fromkeys(map(str, write_edits(folder, outcome.learned)))
+                with editing(folder):
+                    written |= dict.fromkeys(map(str, write_edits(folder, outcome.learned)))
             except (ModelctlError, OSError) as error:
                 outcome = replace(outcome, status="failed", error=error)
             outcomes.append(outcome)

@@ -88,17 +88,20 @@ def _record(context: Context, folder: Path, change: "Change", *, commit: bool) -
     """Write what was proven into the spec, still under the lock: a watcher must not see the one without the
     other. Returns the commit, where one was wanted.
     """
+    from reconciler.cli.locking import editing  # noqa: PLC0415
     from reconciler.host import git  # noqa: PLC0415
     from reconciler.reconcile.writing import write_edits  # noqa: PLC0415
 
-    try:
-        files = write_edits(folder, change.edits)
-    except (ModelctlError, OSError) as error:
-        raise ModelctlError(
-            f"{change.model} serves {change.after}, but the spec could not be edited: {error}",
-            hint=f"set `current_version: {change.after}` by hand, or the next apply takes {change.before}",
-        ) from error
-    revision = git.commit(folder, files, change.message) if commit and files else None
+    with editing(folder):
+        try:
+            files = write_edits(folder, change.edits)
+        except (ModelctlError, OSError) as error:
+            by_hand = f"set `current_version: {change.after}` by hand"
+            raise ModelctlError(
+                f"{change.model} serves {change.after}, but the spec could not be edited: {error}",
+                hint=f"{by_hand}, or the next apply takes {change.before}",
+            ) from error
+        revision = git.commit(folder, files, change.message) if commit and files else None
     event = {
         "event": "version",
         "model": change.model,

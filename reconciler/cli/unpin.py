@@ -1,8 +1,11 @@
 """`modelctl unpin`: let a model's version change again."""
 
+from pathlib import Path
+
 import click
 
 from reconciler.cli.context import Context, declare
+from reconciler.cli.locking import editing
 from reconciler.cli.pinning import write_pin
 
 
@@ -14,4 +17,6 @@ def command(context: Context, *, model: str, commit: bool) -> None:
     from reconciler.core.types import ModelId  # noqa: PLC0415
     from reconciler.spec.edit import SetPin  # noqa: PLC0415
 
-    write_pin(context, model, None, [SetPin(ModelId(model), None)], message=f"Unpin {model}", commit=commit)
+    with editing(Path(context.spec)):
+        edits = [SetPin(ModelId(model), None)]
+        write_pin(context, model, None, edits, message=f"Unpin {model}", commit=commit)

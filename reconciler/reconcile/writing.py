@@ -11,7 +11,8 @@ from reconciler.spec.edit import Edit, edit
 def write_edits(folder: Path, edits: Sequence[Edit]) -> tuple[Path, ...]:
     """Edit the spec folder as it is now, which may have been saved since it was read; the changed files.
 
-    SpecError where the result would be no valid spec; nothing is written then.
+    The caller holds the folder against other edits. SpecError where the result would be no valid spec;
+    nothing is written then.
     """
     if not edits:
         return ()

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -9,12 +10,15 @@ import pytest
 
 from reconciler.cli import locking
 from reconciler.cli.context import Context
-from reconciler.cli.locking import machine_lock
+from reconciler.cli.locking import editing, machine_lock
 from reconciler.cli.output import Format, Output
 from reconciler.core.errors import Refused
 from reconciler.host.lock import apply_lock
+from reconciler.host.spec_files import read_spec_folder
 from reconciler.reconcile.site import Site, open_site
+from reconciler.spec.load import load
 from reconciler.spec.settings import Settings
+from tests.support.workspace import Workspace
 
 CONTEXT = Context("spec", Output(Format.TEXT, interactive=False))
 
@@ -52,6 +56,30 @@ def test_one_that_goes_on_is_not_waited_for_forever(site: Site, monkeypatch: pyt
         machine_lock(CONTEXT, site),
     ):
         pytest.fail("it was held by two")
+
+
+def test_of_edits_at_the_same_moment_none_is_lost_and_each_has_its_commit() -> None:
+    names = [f"m{number}" for number in range(8)]
+    with TemporaryDirectory(prefix="mctl-") as folder:
+        workspace = Workspace(Path(folder))
+        for name in names:
+            workspace.add(name)
+        workspace.write()
+        workspace.git("config", "user.name", "Ada")
+        workspace.git("config", "user.email", "ada@localhost")
+        with ThreadPoolExecutor(len(names)) as pool:
+            done = list(pool.map(lambda name: workspace.run("pin", name, "--commit"), names))
+        assert [one.stderr for one in done if one.returncode != 0] == []
+        pins = load(read_spec_folder(workspace.spec)).pins
+        assert pins == dict.fromkeys(names, "v1")
+        commits = workspace.git("log", "--format=%s", f"-{len(names)}").splitlines()
+        assert sorted(commits) == [f"Pin {name} to v1" for name in names]
+        assert workspace.git("status", "--porcelain") == ""
+
+
+def test_a_spec_folder_that_is_not_there_is_no_matter_of_the_lock(tmp_path: Path) -> None:
+    with editing(tmp_path / "spec"):
+        pass
 
 
 def test_a_refusal_inside_the_block_is_not_taken_for_the_lock(site: Site) -> None:
