@@ -48,7 +48,7 @@ def machine_lock(context: Context, site: "Site") -> Iterator[None]:
 def editing(folder: Path) -> Iterator[None]:
     """Hold the spec folder for the block, in which it is read, edited and committed: nobody's edit is lost.
 
-    The lock lies on the folder itself, so that it needs no file beside the spec; the kernel releases it. It is
+    The lock lies on the folder itself, so it needs no file beside the spec; the kernel releases it. It is
     held for moments, and waited for. Where a file system has no locks, there is none.
     """
     import fcntl  # noqa: PLC0415 - only what edits the spec pays for it
