@@ -2,14 +2,15 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from reconciler.core.gpu import Gpu
 from reconciler.core.suggest import nearest
 from reconciler.core.types import ProfileName
 
-_UUID_PREFIXES = ("gpu-", "mig-")
+_SLICE_PREFIX = "mig-"
+_UUID_PREFIXES = ("gpu-", _SLICE_PREFIX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class ProfileFault:
 
 @dataclass(frozen=True, slots=True)
 class ProfileMatch:
-    """A profile's GPUs in its order; without faults there are as many as the spec names."""
+    """A profile's GPUs in its order; without faults as many as the spec names, and a process can use them."""
 
     profile: ProfileName
     gpus: tuple[Gpu, ...]
@@ -84,7 +85,15 @@ def _match_one(profile: ProfileName, names: tuple[str, ...], gpus: Sequence[Gpu]
         if _normal(name) not in given
     )
     found = tuple(given[_normal(name)].pop(0) for name in names if _normal(name) in given)
-    return ProfileMatch(profile, found, faults)
+    return ProfileMatch(profile, found, (*faults, *_beside_a_slice(profile, found)))
+
+
+def _beside_a_slice(profile: ProfileName, gpus: Sequence[Gpu]) -> Iterator[ProfileFault]:
+    """CUDA lets a process use a single MIG slice, and no other GPU with it."""
+    slices = [gpu for gpu in gpus if gpu.uuid.lower().startswith(_SLICE_PREFIX)]
+    if slices and len(gpus) > 1:
+        what = f"profile {profile}: CUDA gives a process one MIG slice and no GPU beside it, not {len(gpus)}"
+        yield ProfileFault(profile, slices[0].uuid, what, f"name {slices[0].uuid} alone")
 
 
 def _fault(

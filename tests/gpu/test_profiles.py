@@ -34,7 +34,17 @@ def test_the_profiles_order_is_kept_not_that_of_the_bus() -> None:
 
 def test_uuids_and_their_beginnings_name_a_gpu() -> None:
     gpus = (card(0, "A100", uuid="GPU-aa11"), card(1, "A100", uuid="GPU-ab22"), card(2, "A100", uuid="MIG-c"))
-    assert indices(one(("GPU-ab22", "GPU-aa", "mig-c"), gpus)) == [1, 0, 2]
+    assert indices(one(("GPU-ab22", "GPU-aa"), gpus)) == [1, 0]
+    assert indices(one(("mig-c",), gpus)) == [2]
+
+
+def test_a_slice_of_a_card_is_a_profile_of_its_own() -> None:
+    gpus = (card(0, "A100 3g.20gb", uuid="MIG-a"), card(0, "A100 3g.20gb", uuid="MIG-b"), RTX_3060)
+    assert indices(one(("MIG-b",), gpus)) == [0]
+    for names in (("MIG-a", "MIG-b"), ("RTX 3060", "MIG-a"), ("3g.20gb", "3g.20gb")):
+        (fault,) = one(names, gpus).faults
+        assert fault.what == "profile p: CUDA gives a process one MIG slice and no GPU beside it, not 2"
+        assert fault.hint == "name MIG-a alone"
 
 
 def test_a_full_name_does_not_mean_a_longer_one() -> None:
