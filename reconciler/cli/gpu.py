@@ -1,5 +1,6 @@
 """`modelctl gpu`: the GPUs, what keeps them from us, and the profile that follows; `lock` and `unlock`."""
 
+import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ _INTERVAL_SECONDS = 10.0
 @click.option("--watch", is_flag=True, help="Look again and again, and say what changes.")
 @click.option(
     "--interval",
-    type=click.FloatRange(min=0.1),
+    type=click.FloatRange(min=0.1, max=86400),
     default=_INTERVAL_SECONDS,
     show_default=True,
     metavar="SECONDS",
@@ -38,6 +39,8 @@ def _show(context: Context, *, watch: bool, interval: float) -> None:
     from reconciler.reconcile.gpu_document import view_document  # noqa: PLC0415
     from reconciler.reconcile.gpu_watch import open_watch  # noqa: PLC0415
 
+    if math.isnan(interval):  # no range excludes it
+        raise UsageError("--interval takes a number of seconds", hint="write --interval 10")
     site, spec, fault = _open(Path(context.spec))
     if fault is not None:
         context.output.note(f"the spec cannot be read, so there are no profiles: {fault.what}")

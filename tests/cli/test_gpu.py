@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from reconciler.cli.gpu import command
@@ -268,3 +269,9 @@ def test_a_lockout_file_of_ours_that_was_broken_by_hand_is_written_anew(desk: De
     own_path(desk.state).write_text("{")
     desk.gpu("lock", "0")
     assert desk.profile() == "mid"
+
+
+@pytest.mark.parametrize("interval", ["0", "nan", "inf", "-1", "1e400"])
+def test_an_interval_is_a_number_of_seconds(desk: Desk, interval: str) -> None:
+    with pytest.raises((UsageError, click.UsageError)):
+        desk.gpu("--watch", "--interval", interval)
