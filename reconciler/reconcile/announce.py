@@ -69,7 +69,7 @@ class Announcer(Listener):
         self._records.write(EventType.APPLY_ENDED, "apply", told, self._revision)
 
     def _done(self, operation: Operation) -> None:
-        model = model_of(operation)
+        model = None if _is_kept(operation) else model_of(operation)
         if model is not None and operation.verb is Verb.CHECK:
             self._records.forget_attempts([model])
         if model is not None and operation.verb is Verb.RESTORE and model in self._failures:
@@ -103,7 +103,7 @@ class Announcer(Listener):
                 yield step.payload
 
     def _failed(self, operation: Operation, message: str) -> None:
-        model = model_of(operation)
+        model = None if _is_kept(operation) else model_of(operation)
         if model is not None and model not in self._failures:
             before = self._records.attempts().get(model)
             attempt = failed(before, model, identity(self._plan.revision), time.time(), message)
@@ -118,6 +118,11 @@ class Announcer(Listener):
 def identity(revision: Revision) -> str:
     """What an attempt is counted for: a commit, or the work tree on top of it."""
     return f"{revision.commit}+work-tree" if revision.dirty else str(revision.commit)
+
+
+def _is_kept(operation: Operation) -> bool:
+    """Whether it is about what was brought back: how that fares says nothing of the revision."""
+    return isinstance(operation.payload, UnitChange) and operation.payload.kept
 
 
 def model_of(operation: Operation) -> ModelId | None:

@@ -3,7 +3,7 @@
 `plan`, `diff`, `apply`, `watch`, `promote` and `rollback` all come through here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from reconciler.core.inventory import OwnedUnit
@@ -64,6 +64,8 @@ class Request:
     """Empty: everything."""
     without: frozenset[ModelId] = frozenset()
     """Left alone, whatever the spec says: what is suspended, and what waits after a failure."""
+    keep: frozenset[ModelId] = frozenset()
+    """Of those, who go on as they were brought back: what ends, or is changed by hand, is mended."""
     resume: frozenset[ModelId] = frozenset()
     """Started again, although a person stopped them."""
 
@@ -103,7 +105,8 @@ def make_plan(desired: Desired, artifacts: ArtifactPlan, world: World, request: 
     ]
     routes = {name: route for name, route in routes.items() if name not in unreachable}
     surplus = _surplus(desired, world, request)
-    wanted, units, ports = _units(wanted, world, request, surplus)
+    keep = tuple(_kept(desired, world, request))
+    wanted, units, ports = _units(wanted, world, request, surplus, keep)
     launch = _launch(desired, world, routes, units)
     scene = Scene(
         wanted,
@@ -118,7 +121,7 @@ def make_plan(desired: Desired, artifacts: ArtifactPlan, world: World, request: 
     )
     rollout = plan_rollout(scene)
     if rollout.handovers:
-        units = plan_units(wanted, world.units, resume=request.resume, handovers=rollout.handovers)
+        units = plan_units(wanted, world.units, resume=request.resume, handovers=rollout.handovers, keep=keep)
     placements = _placements(desired, artifacts, request)
     steps = watch_room(
         (
@@ -196,12 +199,26 @@ def _surplus(desired: Desired, world: World, request: Request) -> _Surplus:
     return _Surplus(found.replaced, tuple(world.units.owned[name] for name in found.orphaned))
 
 
+def _kept(desired: Desired, world: World, request: Request) -> Iterator[tuple[OwnedUnit, DesiredUnit]]:
+    """Who served the models to keep before a change of theirs failed, and what is wanted instead."""
+    wanted = {(unit.model, unit.profile): unit for unit in desired.units if unit.model in request.keep}
+    for unit in world.units.owned.values():
+        like = wanted.get((unit.model, unit.profile))
+        serves = unit.model not in world.gateway.in_force or world.gateway.sends_to(unit)
+        if like is not None and serves and unit.answered and unit.retired_at is None:
+            yield unit, like
+
+
 def _units(
-    wanted: list[DesiredUnit], world: World, request: Request, surplus: _Surplus
+    wanted: list[DesiredUnit],
+    world: World,
+    request: Request,
+    surplus: _Surplus,
+    keep: Sequence[tuple[OwnedUnit, DesiredUnit]],
 ) -> tuple[list[DesiredUnit], UnitPlan, dict[UnitName, UnitName]]:
     """What units need by themselves; those whose port stays with another are refused, and named as such."""
     while True:
-        units = plan_units(wanted, world.units, resume=request.resume)
+        units = plan_units(wanted, world.units, resume=request.resume, keep=keep)
         ports = port_moves(wanted, world.units, units)
         leaving = [*(left.unit for left in surplus.left), *surplus.pruned]
         refused = stuck(ports, wanted, units, leaving, surplus.kept) if ports else {}

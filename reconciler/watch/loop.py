@@ -24,6 +24,7 @@ from reconciler.watch import machine
 from reconciler.watch.decide import Blocked, Facts, Memory, Pace, Reconcile, decide, held_back, next_retry
 from reconciler.watch.gpus import ProfileKeeper
 from reconciler.watch.hooks import HookRunner
+from reconciler.watch.keeping import Keeping
 from reconciler.watch.passes import Pass, run_pass
 from reconciler.watch.record import Following, WatcherRecord
 from reconciler.watch.remote import RemoteFollower
@@ -81,6 +82,7 @@ class Watcher:
         self._profile = ProfileKeeper()
         self._hooks = HookRunner(self._records)
         self._retired = RetiredWatch(state)
+        self._keeping = Keeping()
         self._machine = machine.Machine()
         self._memory: Memory | None = None
         self._whole: Attempt | None = None
@@ -227,8 +229,10 @@ class Watcher:
         self._objection = self._applied_by_hand(source)
         if self._objection is not None:
             return None
-        waiting = held_back(self._records.attempts().values(), self._revision, time.time())
-        left_out = waiting | frozenset(map(ModelId, facts.suspended))
+        attempts = self._records.attempts().values()
+        suspended = frozenset(map(ModelId, facts.suspended))
+        left_out = held_back(attempts, self._revision, time.time()) | suspended
+        keep = self._keeping.due(attempts, self._revision) - suspended
         self._notifier.alive_for(_PASS_SECONDS)
         self._notifier.status(f"reconciling: {cause}")
         try:
@@ -236,7 +240,7 @@ class Watcher:
                 source,
                 self._current.site,
                 self._state,
-                Request(prune=self._options.prune, without=left_out),
+                Request(prune=self._options.prune, without=left_out, keep=keep),
                 self._listeners,
                 likely=likely,
                 still_wanted=lambda: self._still_wanted(source),
@@ -254,6 +258,7 @@ class Watcher:
             (Blocked("PruneRefused", refusal.reason) for refusal in done.plan.refused if refusal.guard), None
         )
         if done.results:
+            self._keeping.heard(done.results)
             self._say(f"{cause}: {len(done.results)} operations, {done.failures} failed ({source.revision})")
             self._machine = machine.look(self._current.site, self._state.units())
         self._memory = _memory(self._facts())

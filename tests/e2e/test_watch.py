@@ -90,6 +90,40 @@ def test_a_commit_that_drops_every_model_stops_nothing(workspace: Workspace) -> 
         assert chat(a.port) == "I am a, version 1."
 
 
+@pytest.mark.parametrize("rollout", ["recreate", "surge"])
+def test_what_was_brought_back_is_kept_running_though_its_commit_is_not_tried_again(
+    workspace: Workspace, rollout: str
+) -> None:
+    a = workspace.add("a", extra=f"    rollout: {rollout}\n")
+    workspace.up()
+    bad = "flags: {chat-template-file: /nonexistent}\n    context_tokens: 512"
+    workspace.edit("a", "context_tokens: 512", bad)
+    workspace.run("watch", "--once")
+    assert "NotRetried" in reasons(workspace)
+    kill_until_it_is_given_up(workspace, "a")
+    workspace.run("watch", "--once")
+    assert chat(a.port) == "I am a, version 1."
+    assert {"ChangeFailed", "NotRetried"} <= set(reasons(workspace)), "the commit is as bad as before"
+    assert [event["type"] for event in events(workspace)].count("runtime_restored") == 1
+    workspace.edit("a", bad, "context_tokens: 512")
+    workspace.run("watch", "--once")
+    assert "NotRetried" not in reasons(workspace)
+    assert workspace.json("plan")["has_changes"] is False
+
+
+def kill_until_it_is_given_up(workspace: Workspace, model: str) -> None:
+    killed = set()
+
+    def given_up() -> bool:
+        row = workspace.runtimes()[model]
+        if row["pid"] and row["pid"] not in killed:
+            killed.add(row["pid"])
+            os.kill(row["pid"], signal.SIGKILL)
+        return bool(row["state"] == "failed")
+
+    wait_until(given_up, 60, "its supervisor starts it no more")
+
+
 def test_a_detached_head_and_a_rebase_are_waited_out(workspace: Workspace) -> None:
     workspace.add("a")
     workspace.write()

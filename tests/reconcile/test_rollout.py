@@ -1,5 +1,7 @@
 """How one runtime takes over from another: worlds on paper, plans as text."""
 
+from dataclasses import replace
+
 import pytest
 
 from reconciler.core.plan import Plan, render
@@ -83,6 +85,33 @@ def test_a_stand_in_that_does_not_answer_leaves_the_changed_one_serving_and_is_t
     machine.broken = set()
     machine.run(machine.plan(A1))
     assert machine.served("a") == STAND_IN
+
+
+@pytest.mark.parametrize(("surge", "capacity"), [(True, 10), (True, 1), (False, 10)])
+def test_what_was_brought_back_is_kept_running_and_what_is_wanted_instead_is_left(
+    *, surge: bool, capacity: int
+) -> None:
+    one, two = replace(A1, surge=surge), replace(A2, surge=surge)
+    machine = serving(one, capacity=capacity)
+    name = one.unit().name
+    request_ = Request(without=frozenset({ModelId("a")}), keep=frozenset({ModelId("a")}))
+    machine.run(machine.plan(two), failing={f"unit:check:{two.unit().name}"})
+    assert machine.plan(two, request=request_).operations == ()
+    machine.states[name] = UnitState.FAILED
+    assert machine.plan(two, request=replace(request_, keep=frozenset())).operations == ()
+    kept = machine.plan(two, request=request_)
+    assert steps(kept) == [f"restart {name}", f"check {name}", "commit 3"]
+    machine.run(kept)
+    assert machine.alive(name)
+    assert machine.plan(two, request=request_).operations == ()
+    machine.files.pop(name)
+    assert steps(machine.plan(two, request=request_)) == [f"write {name}", "commit 4"]
+    machine.run(machine.plan(two, request=request_))
+    machine.states[name] = UnitState.STOPPED
+    assert machine.plan(two, request=request_).operations == (), "a person stopped it"
+    machine.run(machine.plan(two))
+    assert machine.alive(two.unit().name)
+    assert machine.plan(two).operations == ()
 
 
 def test_one_that_nobody_asks_is_set_right_in_place() -> None:

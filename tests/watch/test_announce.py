@@ -84,6 +84,17 @@ def test_a_change_that_was_taken_back_is_not_to_be_tried_again(state: State) -> 
     assert records.note(APPLIED) == {}
 
 
+@pytest.mark.parametrize("outcome", [Outcome.DONE, Outcome.FAILED])
+def test_how_what_was_brought_back_fares_says_nothing_of_the_revision(state: State, outcome: Outcome) -> None:
+    failure = Result(step(Verb.CHECK), Outcome.FAILED, 1.0, UnhealthyError("no token"))
+    before = run(state, failure, Result(step(Verb.RESTORE, When.FAILURE), Outcome.DONE, 1.0)).attempts()
+    check = replace(step(Verb.CHECK), payload=replace(change(unit("v1")), kept=True))
+    records = run(state, Result(check, outcome, 1.0, UnhealthyError("nor this")))
+    assert records.attempts() == before
+    told = EventType.RUNTIME_READY if outcome is Outcome.DONE else EventType.RUNTIME_FAILED
+    assert told in [event.type for event in records.events()]
+
+
 def test_what_stays_with_the_unit_says_what_was_tried(state: State) -> None:
     kept = replace(unit("v1"), failure="no token")
     for tried, what in (("v2", "v2"), ("v1", f"what {COMMIT[:12]} changed")):

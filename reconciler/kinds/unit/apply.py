@@ -102,10 +102,12 @@ class UnitApplier:
             _await(change, pulse)
         except UnhealthyError as error:
             failure = _with_log(error, self._tail(unit.name))
-            self.state.put_unit(replace(unit, started_hash=unit.config_hash, failure=failure.what))
+            told = unit.failure if change.kept else failure.what
+            self.state.put_unit(replace(unit, started_hash=unit.config_hash, failure=told))
             raise failure from error
+        told = unit.failure if change.kept else None
         self.state.put_unit(
-            replace(unit, started_hash=unit.config_hash, ready_hash=unit.config_hash, failure=None)
+            replace(unit, started_hash=unit.config_hash, ready_hash=unit.config_hash, failure=told)
         )
 
     def _tail(self, name: UnitName) -> Sequence[str]:

@@ -160,6 +160,25 @@ def _put_right(step: Step | str | None, unit: DesiredUnit, owned: OwnedUnit, cau
     return Step(change, cause, write=True, begin=None, needs=(), proven=False)
 
 
+def kept(owned: OwnedUnit, like: DesiredUnit, world: UnitWorld) -> Step | None:
+    """What keeps one going that was brought back; None where it goes, is held, or is not ours to touch.
+
+    `like` is what is wanted of its model instead.
+    """
+    seen = world.observed[owned.name]
+    if _foreign(owned.name, seen, world) is not None:
+        return None
+    definition = replace(like.definition, name=owned.name)
+    unit = replace(like, definition=definition, needs=(), blocked=None)
+    step = _unchanged(unit, owned, seen, world, resume=False)
+    if is_altered(owned, seen):
+        cause = BY_HAND if seen.file_hash is not None else "its unit file is gone"
+        step = _put_right(step, unit, owned, cause)
+    if not isinstance(step, Step) or (step.begin is not None and seen.port_holder is not None):
+        return None
+    return replace(step, change=replace(step.change, kept=True))
+
+
 def mended(world: UnitWorld) -> Iterator[Step]:
     """Put right the files of those who go: one that cannot be read may keep a supervisor from reading any."""
     for name in sorted(world.doubted):

@@ -9,7 +9,7 @@ from reconciler.core.operations import Operation, Verb, When, operation_id
 from reconciler.core.plan import Refusal
 from reconciler.core.types import ModelId, UnitName
 from reconciler.core.units import UnitState
-from reconciler.kinds.unit.compare import Step, compare, mended
+from reconciler.kinds.unit.compare import Step, compare, kept, mended
 from reconciler.kinds.unit.types import (
     DesiredUnit,
     Handover,
@@ -43,13 +43,15 @@ def plan_units(
     *,
     resume: Collection[ModelId] = (),
     handovers: Mapping[UnitName, Handover] = MappingProxyType({}),
+    keep: Sequence[tuple[OwnedUnit, DesiredUnit]] = (),
 ) -> UnitPlan:
     """Compare each wanted unit with what is there; a unit that is as wanted yields nothing.
 
     One that a person stopped stays stopped, unless its model is in `resume`. Those in `handovers` take over
-    from another unit.
+    from another unit. Those to `keep` go on as they are, instead of what is wanted of their models.
     """
     steps: list[Step] = list(mended(world))
+    steps += (step for owned, like in keep if (step := kept(owned, like, world)) is not None)
     refused: list[Refusal] = []
     warnings: list[str] = []
     for unit in desired:

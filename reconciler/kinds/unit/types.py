@@ -85,6 +85,9 @@ class UnitChange:
     embedding: bool
     ready_seconds: float
     memory_limit: int | None
+    kept: bool = False
+    """It goes on as it is, though something else is wanted of its model: that it answers proves nothing of
+    what is wanted."""
 
 
 @dataclass(frozen=True, slots=True)
