@@ -20,8 +20,12 @@ def active_profile(spec: Spec, site: Site, state: State) -> ActiveProfile:
         return ActiveProfile(next(iter(profiles)), (), ())
     view = open_watch(site, profiles).look(own_use(site, state))
     name = held_profile(site, profiles, view)
-    better = takewhile(lambda one: one.profile != name, view.selection.profiles)
+    seen = view.selection.profiles
+    better = {one.profile for one in takewhile(lambda one: one.profile != name, seen)}
     warnings = tuple(
-        f"profile {one.profile} cannot be active: {'; '.join(one.why_not)}" for one in better if one.why_not
+        f"profile {one.profile} cannot be active: {'; '.join(one.why_not)}"
+        for one in seen
+        # Of those below the active one, who is merely busy is no news; who names a wrong GPU is.
+        if one.why_not and (one.profile in better or (one.profile != name and one.faults))
     )
     return ActiveProfile(name, () if name is None else gpus_of(view, name), warnings)
