@@ -23,7 +23,7 @@ from reconciler.reconcile.desired import socket_of
 from reconciler.reconcile.gateway import observe_gateway
 from reconciler.reconcile.plan import Desired
 from reconciler.reconcile.site import Site
-from reconciler.reconcile.stand_in import cast, stand_in
+from reconciler.reconcile.stand_in import cast, stand_in, stand_in_name
 from reconciler.reconcile.usage import takes_of, use_of
 from reconciler.reconcile.world import World
 
@@ -54,11 +54,12 @@ def _units(site: Site, state: State, desired: Desired, ours: Collection[int]) ->
     supervisor = site.supervisor
     running = supervisor.is_running()
     wanted = {unit.name: unit for unit in desired.units}
-    others = {name: stand_in(unit) for name, unit in wanted.items() if name in desired.routes}
+    others = {name: stand_in_name(name) for name in wanted if name in desired.routes}
     files = _files(supervisor, {*wanted, *supervisor.installed(), *state.units()})
-    owned = _with_lost(state.units(), files, {**{one.name: one for one in others.values()}, **wanted}, site)
+    standing = {other: stand_in(wanted[name]) for name, other in others.items() if other in files}
+    owned = _with_lost(state.units(), files, {**standing, **wanted}, site)
     needed = {
-        other.name
+        other
         for name, other in others.items()
         if name in owned and not _is_unchanged(owned[name], files.get(name))
     }

@@ -31,11 +31,14 @@ class Cast:
     """Units whose processes may not be what was written, and that make way for others because of it."""
 
 
+def stand_in_name(name: UnitName) -> UnitName:
+    """What the stand-in of a unit is called."""
+    return UnitName(f"{name.rpartition('@')[0]}@{text_hash(name)[:_MARK_LENGTH]}")
+
+
 def stand_in(unit: DesiredUnit) -> DesiredUnit:
     """The same configuration under another name, with a socket and a log of its own."""
-    before = unit.name.removeprefix("llama@")
-    mark = text_hash(unit.name)[:_MARK_LENGTH]
-    after = f"{before.rpartition('@')[0]}@{mark}"
+    before, after = (name.removeprefix("llama@") for name in (unit.name, stand_in_name(unit.name)))
 
     def renamed(text: str) -> str:
         return text.replace(before, after)
@@ -67,10 +70,10 @@ def cast(
     for unit in wanted:
         one = unit
         if unit.name in routes and covers(unit.model):
-            other = stand_in(unit)
-            pair = _Pair(units.owned.get(unit.name), units.owned.get(other.name), units, gateway)
+            other = stand_in_name(unit.name)
+            pair = _Pair(units.owned.get(unit.name), units.owned.get(other), units, gateway)
             doubted |= pair.doubted
-            one = other if pair.stands_in else unit
+            one = stand_in(unit) if pair.stands_in else unit
         if unit.name in routes:
             rerouted[one.name] = replace(routes[unit.name], backend=one.endpoint)
         chosen.append(one)
