@@ -75,6 +75,8 @@ def _detail(properties: Mapping[str, str]) -> str | None:
             return None
         case "exit-code":
             return f"it ended with exit status {properties.get('ExecMainStatus', '?')}"
+        case "signal":
+            return f"it was ended by signal {properties.get('ExecMainStatus', '?')}"
         case "oom-kill":
             return "killed above its memory limit"
         case result:

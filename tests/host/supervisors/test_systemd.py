@@ -68,6 +68,11 @@ def _times(**seconds: float) -> dict[str, str]:
             "systemd says: timeout",
         ),
         (_FAILED | {"Result": "oom-kill"}, UnitState.FAILED, "killed above its memory limit"),
+        (
+            _FAILED | {"Result": "signal", "ExecMainStatus": "9"},
+            UnitState.FAILED,
+            "it was ended by signal 9",
+        ),
     ],
 )
 def test_properties_are_read_into_states(
