@@ -20,7 +20,11 @@ _PROGRAM = "llama-server"
 _LAUNCHER = "modelctl-llama-server"
 _ANSWER_SECONDS = 10.0
 _CACHE_FORMAT = 1
+_OPENMP = "libgomp.so.1"
+"""What the embedded engine needs of the system besides the C library; minimal installations lack it."""
 _INSTALL = "install llama.cpp so that llama-server is on PATH, or name it in settings.engine"
+
+_INSTALL_OPENMP = "apt install libgomp1 (Debian, Ubuntu), or dnf install libgomp (Fedora, RHEL)"
 
 
 def find_engine(setting: str, cache: Path | None = None) -> Engine:
@@ -140,8 +144,10 @@ def _answer(found: _Found, question: str) -> Completed:
         raise EngineError(f"the engine cannot be asked: {error.what}", hint=_by_hand(argv)) from error
     if done.returncode != 0:
         how = f"signal {-done.returncode}" if done.returncode < 0 else f"exit status {done.returncode}"
+        lacks_openmp = f"{_OPENMP}: cannot open shared object" in done.complaint
         raise EngineError(
-            f"the engine {found.command[0]} ends with {how}: {done.complaint}", hint=_by_hand(argv)
+            f"the engine {found.command[0]} ends with {how}: {done.complaint}",
+            hint=_INSTALL_OPENMP if lacks_openmp else _by_hand(argv),
         )
     return done
 

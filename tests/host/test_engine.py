@@ -170,6 +170,12 @@ def test_a_program_that_is_no_llama_server_says_why(tmp_path: Path, script: str,
     assert words in refused(write_program(tmp_path / "fake", f"#!/bin/sh\n{script}\n")).what
 
 
+def test_a_minimal_system_is_told_which_package_it_lacks(tmp_path: Path) -> None:
+    said = "libgomp.so.1: cannot open shared object file: No such file or directory"
+    lacking = write_program(tmp_path / "fake", f"#!/bin/sh\necho '{said}' >&2\nexit 1\n")
+    assert "apt install libgomp1" in str(refused(lacking).hint)
+
+
 def test_a_file_that_is_no_program_is_refused(tmp_path: Path) -> None:
     assert "cannot be asked" in refused(write_program(tmp_path / "text", "\x7fELF nonsense")).what
 

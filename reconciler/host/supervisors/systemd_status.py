@@ -70,14 +70,18 @@ def _detail(properties: Mapping[str, str]) -> str | None:
         return f"systemd cannot load it: {properties.get('LoadError', '')}"
     if load == "masked" or properties["ActiveState"] == "deactivating":
         return "masked" if load == "masked" else "stopping"
-    match properties.get("Result", "success"):
+    return _ending(properties.get("Result", "success"), properties.get("ExecMainStatus", "?"))
+
+
+def _ending(result: str, status: str) -> str | None:
+    match result:
         case "success":
             return None
         case "exit-code":
-            return f"it ended with exit status {properties.get('ExecMainStatus', '?')}"
+            return f"it ended with exit status {status}"
         case "signal":
-            return f"it was ended by signal {properties.get('ExecMainStatus', '?')}"
+            return f"it was ended by signal {status}"
         case "oom-kill":
             return "killed above its memory limit"
-        case result:
+        case _:
             return f"systemd says: {result}"
