@@ -15,8 +15,8 @@ def command(context: Context, *, measure: bool) -> ExitCode:
     """Say what serving needs and this machine lacks, each with the command that mends it."""
     from reconciler.reconcile import doctor, session  # noqa: PLC0415
 
-    site = session.open_any_folder(Path(context.spec))
-    findings = doctor.examine(site, measure=measure)
+    folder = Path(context.spec)
+    findings = doctor.examine(session.open_any_folder(folder), folder, measure=measure)
     styles = {
         doctor.Verdict.OK: Style.GOOD,
         doctor.Verdict.WARN: Style.WARN,

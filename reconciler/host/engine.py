@@ -23,7 +23,6 @@ _CACHE_FORMAT = 1
 _OPENMP = "libgomp.so.1"
 """What the embedded engine needs of the system besides the C library; minimal installations lack it."""
 _INSTALL = "install llama.cpp so that llama-server is on PATH, or name it in settings.engine"
-
 _INSTALL_OPENMP = "apt install libgomp1 (Debian, Ubuntu), or dnf install libgomp (Fedora, RHEL)"
 
 

@@ -1,10 +1,13 @@
 """What this machine has and lacks, each with the command that mends it."""
 
 import os
+import shlex
 import shutil
+import sysconfig
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,16 +54,16 @@ class Finding:
         return asdict(self)
 
 
-def examine(site: Site, *, measure: bool = False) -> tuple[Finding, ...]:
+def examine(site: Site, folder: Path, *, measure: bool = False) -> tuple[Finding, ...]:
     """Look at everything that serving needs. A look that fails is a finding, never an error.
 
-    `measure`: also how fast RAM is read, which keeps all cores busy for some seconds.
+    `folder`: the spec's. `measure`: also how fast RAM is read, which keeps all cores busy for some seconds.
     """
     looks: tuple[tuple[str, Callable[[Site], Iterator[Finding]]], ...] = (
         ("git", _git),
         ("store", _store),
         ("supervisor", _supervisor),
-        ("boot", _boot),
+        ("boot", partial(_boot, folder=folder)),
         ("engine", _engine),
         ("memory", _memory),
         *((("memory", _ram_bandwidth),) if measure else ()),
@@ -102,7 +105,7 @@ def _supervisor(site: Site) -> Iterator[Finding]:
     yield Finding("supervisor", Verdict.OK, detail)
 
 
-def _boot(site: Site) -> Iterator[Finding]:
+def _boot(site: Site, folder: Path) -> Iterator[Finding]:
     """Whether what runs now runs again after a reboot."""
     match site.supervisor_kind:
         case SupervisorKind.SUPERVISORD:
@@ -110,7 +113,7 @@ def _boot(site: Site) -> Iterator[Finding]:
                 "boot",
                 Verdict.WARN,
                 "supervisord is not started by the system at boot",
-                "apply at boot, for one by `crontab -e`: @reboot modelctl apply --yes --spec DIR",
+                f"apply at boot, for one by `crontab -e`: {_at_reboot(folder)}",
             )
         case SupervisorKind.SYSTEMD_USER:
             user = os.environ.get("USER", str(os.getuid()))
@@ -124,6 +127,16 @@ def _boot(site: Site) -> Iterator[Finding]:
             )
         case SupervisorKind.SYSTEMD | SupervisorKind.LAUNCHD:
             yield Finding("boot", Verdict.OK, f"{site.supervisor_kind} starts units at boot")
+
+
+def _at_reboot(folder: Path) -> str:
+    """A line for crontab. cron knows neither PATH nor variables of a login, and reads % as a line's end."""
+    script = Path(sysconfig.get_path("scripts"), "modelctl")
+    program = str(script) if script.exists() else "modelctl"
+    command = shlex.join((program, "apply", "--yes", "--spec", str(folder.absolute())))
+    store = os.environ.get("MODELCTL_STORE")
+    variable = f"MODELCTL_STORE={shlex.quote(str(Path(store).absolute()))} " if store else ""
+    return f"@reboot {variable}{command}".replace("%", r"\%")
 
 
 def _engine(site: Site) -> Iterator[Finding]:
