@@ -90,5 +90,9 @@ class UnhealthyError(ModelctlError):
     exit_code = ExitCode.UNHEALTHY
 
 
+class GivenUpError(ModelctlError):
+    """A step ended because nobody wants it any more. What it has so far is kept, and a later one goes on."""
+
+
 class FormatError(ModelctlError):
     """A file is not what its name or header promises (GGUF, plan file, state)."""

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from reconciler.core.attempts import Attempt, failed
+from reconciler.core.errors import GivenUpError
 from reconciler.core.events import EventType
 from reconciler.core.operations import Operation, Verb
 from reconciler.core.plan import Plan, Revision
@@ -61,11 +62,14 @@ class Announcer(Listener):
         waiting = [
             one for one in self._records.attempts().values() if one.revision == identity(self._plan.revision)
         ]
-        if self._plan.whole and not bad and not waiting and not self._plan.refused:
+        open_ = any(isinstance(result.error, GivenUpError) for result in results.values())
+        if self._plan.whole and not (bad or open_ or waiting or self._plan.refused):
             record_revision(self._records, APPLIED, self._plan)
-        told = (
-            f"{len(bad)} of {len(results)} operations failed" if bad else f"{self._plan.revision} is applied"
-        )
+        told = f"{self._plan.revision} is applied"
+        if bad:
+            told = f"{len(bad)} of {len(results)} operations failed"
+        elif open_:
+            told = "downloads were given up for now, since something else is wanted first"
         self._records.write(EventType.APPLY_ENDED, "apply", told, self._revision)
 
     def _done(self, operation: Operation) -> None:

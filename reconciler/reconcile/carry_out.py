@@ -4,9 +4,11 @@ Apart from `session`, so that a command that only looks does not import what dow
 """
 
 import os
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from reconciler.core.errors import GivenUpError
 from reconciler.core.operations import Operation, Verb
 from reconciler.core.plan import Plan
 from reconciler.host.artifacts.fetch import Fetcher
@@ -26,15 +28,25 @@ from reconciler.reconcile.site import Site
 from reconciler.reconcile.usage import requests_at
 
 
-def apply(agreed: Plan, site: Site, state: State, listeners: Sequence[Listener] = ()) -> dict[str, Result]:
-    """Do what the plan lists, in its order. The caller holds the lock."""
+def apply(
+    agreed: Plan,
+    site: Site,
+    state: State,
+    listeners: Sequence[Listener] = (),
+    *,
+    unwanted: threading.Event | None = None,
+) -> dict[str, Result]:
+    """Do what the plan lists, in its order. The caller holds the lock.
+
+    Once `unwanted` is set, downloads are given up, which may take hours otherwise; all else is finished.
+    """
     site.make_folders()
     handlers: dict[tuple[str, Verb], Handler] = {
         **UnitApplier(
             site.supervisor, state, lambda endpoint: requests_at(site, endpoint), Path(site.places.logs)
         ).handlers(),
         **RouteApplier(site.supervisor, site.places).handlers(),
-        **ArtifactApplier(fetcher(site)).handlers(),
+        **ArtifactApplier(fetcher(site, unwanted)).handlers(),
         **place_handlers(site.overrides_cache),
         ("generation", Verb.COMMIT): _committer(state),
     }
@@ -46,11 +58,19 @@ def apply(agreed: Plan, site: Site, state: State, listeners: Sequence[Listener] 
     return results
 
 
-def fetcher(site: Site) -> Fetcher:
-    """What brings artifacts into the site's store, over the network that its settings allow."""
+def fetcher(site: Site, unwanted: threading.Event | None = None) -> Fetcher:
+    """What brings artifacts into the site's store, over the network that its settings allow.
+
+    It ends with GivenUpError once `unwanted` is set.
+    """
+
+    def progress(_done: int, _total: int) -> None:
+        if unwanted is not None and unwanted.is_set():
+            raise GivenUpError("given up for now, since something else is wanted first")
+
     sources = site.settings.sources
     network = network_from(os.environ, allow_private=sources.allow_private, offline=sources.offline)
-    return Fetcher(Store(Path(site.places.store)), network)
+    return Fetcher(Store(Path(site.places.store)), network, progress)
 
 
 def _committer(state: State) -> Handler:

@@ -4,14 +4,17 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
-from reconciler.core.errors import ModelctlError
+from reconciler.core.errors import GivenUpError, ModelctlError
 from reconciler.core.operations import Operation, Verb, When, check_graph
 
 Report = Callable[[Operation, Exception | None], None]
 """Tells that one operation of a batch ended, and how."""
+
+WAITING_SECONDS = 0.5
 
 Handler = Callable[[Sequence[Operation], Report], None]
 """Does a batch of operations of one kind and verb, and reports each of them as it ends."""
@@ -25,7 +28,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How one operation ended."""
+    """How one operation ended; one that was given up counts as skipped."""
 
     operation: Operation
     outcome: Outcome
@@ -41,6 +44,9 @@ class Listener:
 
     def ended(self, result: Result) -> None:
         """Called once per operation, from the thread that runs `execute`."""
+
+    def waiting(self) -> None:
+        """Called every `WAITING_SECONDS` while operations are under way, from that thread too."""
 
 
 def execute(
@@ -92,6 +98,7 @@ class _Run:
         self._handlers = handlers
         self._listeners = listeners
         self._ended: queue.SimpleQueue[tuple[Operation, Exception | None]] = queue.SimpleQueue()
+        self._told = time.monotonic()
 
     def begin(self, ready: Sequence[Operation]) -> None:
         batches: dict[tuple[str, Verb], list[Operation]] = {}
@@ -122,10 +129,21 @@ class _Run:
             report(operation, failure)
 
     def await_one(self) -> None:
-        operation, error = self._ended.get()
+        operation, error = self._next()
         seconds = time.monotonic() - self.under_way.pop(operation.id)
         outcome = Outcome.DONE if error is None else Outcome.FAILED
+        if isinstance(error, GivenUpError):
+            outcome = Outcome.SKIPPED
         self.end(Result(operation, outcome, seconds, error))
+
+    def _next(self) -> tuple[Operation, Exception | None]:
+        while True:
+            if time.monotonic() - self._told >= WAITING_SECONDS:
+                for listener in self._listeners:
+                    listener.waiting()
+                self._told = time.monotonic()
+            with suppress(queue.Empty):
+                return self._ended.get(timeout=WAITING_SECONDS)
 
     def end(self, result: Result) -> None:
         self.results[result.operation.id] = result

@@ -91,9 +91,11 @@ class Watcher:
         self._looked = 0.0
         self._hinted = False
         self._not_before = 0.0
+        self._stop = threading.Event()
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop` is set."""
+        self._stop = stop
         what = f"pid {os.getpid()} follows {self._options.follow} in {self._options.folder}"
         self._records.write(EventType.WATCH_BEGAN, "watch", what)
         folders = FolderWatch()
@@ -196,13 +198,15 @@ class Watcher:
             self._records.write(kind, name, message)
         self._machine = seen
         self._retired.look(self._state.units().values())
-        source = self._current.source
-        if source is not None:
-            before = self._profile.active
-            active = self._profile.look(source.spec, self._current.site, self._state)
-            if active != before and self._memory is not None:
-                told = f"{before or 'none'} → {active or 'none'}"
-                self._records.write(EventType.PROFILE_CHANGED, "profile", told)
+        if self._current.source is not None:
+            self._look_at_gpus(self._current.source)
+
+    def _look_at_gpus(self, source: Source) -> None:
+        before = self._profile.active
+        active = self._profile.look(source.spec, self._current.site, self._state)
+        if active != before and self._memory is not None:
+            told = f"{before or 'none'} → {active or 'none'}"
+            self._records.write(EventType.PROFILE_CHANGED, "profile", told)
 
     def _facts(self) -> Facts:
         now = time.time()
@@ -243,7 +247,7 @@ class Watcher:
                 Request(prune=self._options.prune, without=left_out, keep=keep),
                 self._listeners,
                 likely=likely,
-                still_wanted=lambda: self._still_wanted(source),
+                still_wanted=lambda: self._still_wanted(source, facts.profile),
             )
         except ModelctlError as error:
             self._whole = failed(self._whole, _WHOLE, self._revision, time.time(), error.what)
@@ -261,12 +265,22 @@ class Watcher:
             self._keeping.heard(done.results)
             self._say(f"{cause}: {len(done.results)} operations, {done.failures} failed ({source.revision})")
             self._machine = machine.look(self._current.site, self._state.units())
-        self._memory = _memory(self._facts())
+        self._memory = replace(_memory(self._facts()), source=facts.source, profile=facts.profile)
+        if not done.whole:
+            self._memory = replace(self._memory, source=None)
         return done
 
-    def _still_wanted(self, source: Source) -> bool:
+    def _still_wanted(self, source: Source, profile: str | None) -> bool:
+        """Asked before a pass changes anything, and during one that downloads: hours, perhaps."""
+        if self._stop.is_set():
+            return False
         self._current.look()
-        return self._current.source is source and self._applied_by_hand(source) is None
+        if self._current.source is not source or self._applied_by_hand(source) is not None:
+            return False
+        if time.monotonic() - self._looked >= self._options.pace.look:
+            self._looked = time.monotonic()
+            self._look_at_gpus(source)
+        return self._profile.active == profile
 
     def _applied_by_hand(self, source: Source) -> Blocked | None:
         """Somebody applied the edited work tree by hand: that stays until it is committed or dropped."""

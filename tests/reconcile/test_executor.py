@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.errors import ModelctlError
+from reconciler.core.errors import GivenUpError, ModelctlError
 from reconciler.core.operations import Operation, Verb, When
 from reconciler.reconcile.executor import Listener, Outcome, Report, Result, execute
 
@@ -127,3 +127,29 @@ def test_every_operation_ends_once_and_after_its_dependencies(
                 recorder.ended_order.index(results[needed].operation.resource) < own
                 for needed in operation.depends_on
             )
+
+
+def test_what_is_given_up_failed_nowhere() -> None:
+    def give_up(batch: Sequence[Operation], report: Report) -> None:
+        for operation in batch:
+            report(operation, GivenUpError("later") if operation.resource == "pull" else None)
+
+    graph = [step("pull"), step("a", "pull"), step("back", "a", when=When.FAILURE)]
+    results = execute(graph, {("unit", verb): give_up for verb in Verb})
+    assert {result.outcome for result in results.values()} == {Outcome.SKIPPED}
+
+
+def test_listeners_are_heard_while_a_step_takes_long() -> None:
+    class Impatient(Listener):
+        def __init__(self) -> None:
+            self.asked = threading.Event()
+
+        def waiting(self) -> None:
+            self.asked.set()
+
+    listener = Impatient()
+
+    def slow(batch: Sequence[Operation], report: Report) -> None:
+        assert listener.asked.wait(10), "nobody asked"
+
+    execute([step("a")], {("unit", Verb.START): slow}, [listener])

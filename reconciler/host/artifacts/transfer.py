@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-from reconciler.core.errors import IntegrityError, SourceError
+from reconciler.core.errors import GivenUpError, IntegrityError, SourceError
 from reconciler.core.sizes import format_bytes
 from reconciler.core.types import Bytes, Sha256
 from reconciler.host.artifacts.errors import StartOverError, TransientError
@@ -26,7 +26,9 @@ from reconciler.host.artifacts.web import Answer, Client, Origin, Token
 from reconciler.host.artifacts.worklist import Worklist
 
 Progress = Callable[[int, int], None]
-"""Called with the bytes that are there and the bytes that there will be, a few times a second."""
+"""Called with the bytes that are there and the bytes that there will be, a few times a second.
+
+It may raise GivenUpError to end a download that can go on later."""
 
 _READ = 1024**2
 _HASH_READ = 4 * 1024**2
@@ -139,7 +141,7 @@ class _Attempt:
             work = Worklist(self._size, finished.spans, self._size if self._whole else part)
             try:
                 sha256 = self._run_threads(work, client, answer)
-            except (SourceError, KeyboardInterrupt):
+            except (SourceError, GivenUpError, KeyboardInterrupt):
                 self._remember(work)
                 raise
             return Received(sha256, Bytes(self._size), resumed=self._known is not None)
