@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
@@ -38,9 +39,11 @@ class GatewayStatus:
 
 
 def write_snapshot(path: Path, snapshot: Snapshot) -> None:
-    """Replace the file that the gateway reads, for this user's eyes only. Raises OSError."""
+    """Replace the file that the gateway reads, for the eyes of its folder's owner only. Raises OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     atomic_write(path, json.dumps(snapshot.document(), indent=1) + "\n", mode=0o600)
+    if os.geteuid() == 0:
+        os.chown(path, path.parent.stat().st_uid, -1)  # the gateway runs as the owner of the store
 
 
 def read_snapshot(path: Path) -> Snapshot:

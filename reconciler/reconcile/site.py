@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -72,9 +73,12 @@ class Site:
         return State.open(Path(self.places.database), create=create)
 
     def make_folders(self) -> None:
-        """The folders that units write to, for nobody else to read."""
+        """The folders that units write to, for nobody else to read: they are those of whom units run as."""
+        user = self.user
         for folder in (self.places.state, self.places.sockets, self.places.logs):
             Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+            if user is not None:
+                shutil.chown(folder, user)
 
 
 def open_site(settings: Settings, spec_folder: Path, environment: Mapping[str, str] = os.environ) -> Site:
