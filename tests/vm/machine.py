@@ -118,21 +118,36 @@ class Machine:
 
     def run(self, script: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         """Run a shell script as root, whatever its exit code."""
-        options = (
-            "StrictHostKeyChecking=no",
-            "UserKnownHostsFile=/dev/null",
-            "ConnectTimeout=5",
-            "LogLevel=ERROR",
-        )
-        said = [word for option in options for word in ("-o", option)]
         return subprocess.run(
-            ["ssh", "-i", str(self.image / "key"), *said, "-p", str(self.port), "root@127.0.0.1", "sh -s"],
+            [*self._ssh(), "sh -s"],
             input=script,
             capture_output=True,
             text=True,
             timeout=timeout,
             check=False,
         )
+
+    def update(self) -> None:
+        """Put this checkout's code over the image's, which may be older."""
+        how = (
+            "--exclude=__pycache__",
+            "--transform=s,^units,reconciler/unit_templates,",
+            f"--directory={ROOT}",
+        )
+        archive = subprocess.run(
+            ["tar", "--create", *how, "reconciler", "units"],
+            capture_output=True,
+            check=True,
+        )
+        unpack = "tar --extract --no-same-owner --directory=$(echo /opt/modelctl/lib/python3*/site-packages)"
+        subprocess.run([*self._ssh(), unpack], input=archive.stdout, check=True)
+
+    def _ssh(self) -> tuple[str, ...]:
+        options = (
+            *("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"),
+            *("-o", "ConnectTimeout=5", "-o", "LogLevel=ERROR"),
+        )
+        return ("ssh", "-i", str(self.image / "key"), *options, "-p", str(self.port), "root@127.0.0.1")
 
     def ok(self, script: str, timeout: float = 300) -> str:
         done = self.run(f"set -e\n{script}", timeout)

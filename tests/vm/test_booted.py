@@ -28,6 +28,14 @@ models:
     memory_limit: 600MiB
     profiles:
       cpu_only: {port: 8601}
+  - id: bob
+    context_tokens: 512
+    current_version: v1
+    versions: [{version_id: v1, gguf_url: "file:///root/ada.gguf"}]
+    flags: {threads: 1}
+    rollout: surge
+    profiles:
+      cpu_only: {port: 8602}
 """
 _PREPARE = """
 useradd --system --create-home --home-dir /srv/models llama
@@ -37,8 +45,10 @@ open("/root/ada.gguf", "wb").write(tiny_model("I am ada."))'
 mkdir -p /root/llm/spec; cd /root/llm; git init -q; cat > spec/models.yaml
 """
 _ASK = """
-curl --silent --fail --max-time 30 http://127.0.0.1:8601/v1/chat/completions \
-  -d '{"messages": [{"role": "user", "content": "?"}], "max_tokens": 8}'
+for port in 8601 8602; do
+  curl --silent --fail --max-time 30 http://127.0.0.1:$port/v1/chat/completions \\
+    -d '{"messages": [{"role": "user", "content": "?"}], "max_tokens": 8}'
+done
 """
 _UNIT = "llama@ada-cpu_only"
 _PROBE = f"""
@@ -62,6 +72,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     made = Machine(image, tmp_path_factory.mktemp("vm") / "disk.qcow2")
     try:
         made.boot()
+        made.update()
         made.ok(f"{_PREPARE.rstrip()} <<'END'\n{_SPEC}END\n")
         made.ok("cd /root/llm; modelctl pull; git add .; git commit -qm spec; modelctl apply --yes; sync")
         yield made
@@ -70,7 +81,8 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 
 def _answers(machine: Machine) -> bool:
-    return "I am ada." in machine.run(_ASK).stdout
+    """Both do: one itself, one through the gateway."""
+    return machine.run(_ASK).stdout.count("I am ada.") == 2
 
 
 def _pid(machine: Machine) -> str:
