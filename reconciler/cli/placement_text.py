@@ -7,6 +7,8 @@ from reconciler.core.sizes import format_bytes
 
 _BAR = 30
 _NONE = "-"
+_MANY = 1000
+"""Tokens per second, from which on tenths are noise."""
 
 
 def render_ledger(document: dict[str, Any]) -> str:
@@ -55,7 +57,7 @@ def _row(runtime: dict[str, Any], devices: list[dict[str, Any]]) -> tuple[str, .
         runtime["strategy"],
         *cells,
         ram,
-        _NONE if speed is None else f"~{speed:g}",
+        _NONE if speed is None else f"~{_speed(speed)}",
         _state(runtime),
     )
 
@@ -89,7 +91,7 @@ def _about(runtime: dict[str, Any], most: int | None) -> list[str]:
             f"its prompt cache may take up to {format_bytes(runtime['prompt_cache_bytes'])} of RAM more"
         )
     if runtime["expected_tokens_per_second"]:
-        lines.append(f"expected: about {runtime['expected_tokens_per_second']:g} tokens per second")
+        lines.append(f"expected: about {_speed(runtime['expected_tokens_per_second'])} tokens per second")
     if not runtime["exact"]:
         lines.append("its architecture is not known: context and compute are estimates")
     if most is not None:
@@ -103,6 +105,10 @@ def _left(layers: dict[str, list[str]]) -> str:
     for layer, parts in layers.items():
         by_parts.setdefault(", ".join(f"ffn_{part}" for part in parts), []).append(layer)
     return "; ".join(f"{parts} of {', '.join(numbers)}" for parts, numbers in by_parts.items())
+
+
+def _speed(tokens_per_second: float) -> str:
+    return f"{tokens_per_second:.0f}" if tokens_per_second >= _MANY else f"{tokens_per_second:g}"
 
 
 def _bars(document: dict[str, Any]) -> list[str]:

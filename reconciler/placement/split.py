@@ -261,19 +261,22 @@ def _proposals(model: Model, settings: Settings, fits: Callable[[Settings], bool
     found = []
     if compact != settings and fits(compact):
         found.append(Proposal("cache types q8_0", compact))
-    shorter = _longest_context(settings, fits)
+    trained = model.architecture.trained_context
+    shorter = _longest_context(settings, trained, fits)
     if shorter is not None:
         found.append(Proposal(f"context of {shorter.context} tokens", shorter))
     if not found and compact != settings:
-        both = _longest_context(compact, fits)
+        both = _longest_context(compact, trained, fits)
         if both is not None:
             found.append(Proposal(f"cache types q8_0 and a context of {both.context} tokens", both))
     return tuple(found)
 
 
-def _longest_context(settings: Settings, fits: Callable[[Settings], bool]) -> Settings | None:
-    """The longest context that fits of half, a quarter and so on."""
+def _longest_context(settings: Settings, trained: int, fits: Callable[[Settings], bool]) -> Settings | None:
+    """The longest that fits of half, a quarter and so on, but none beyond the trained context."""
     context = settings.context // 2
+    if trained:
+        context = min(context, trained * settings.parallel)
     while context >= LEAST_CONTEXT:
         shorter = replace(settings, context=context)
         if fits(shorter):

@@ -116,7 +116,8 @@ def _check_profiles(model: Model, at: Path, spec: Spec) -> Iterator[Fault]:
                 at_key=True,
             )
         if name not in spec.profiles:
-            hint = did_you_mean(name, spec.profiles) or f"profiles of the spec: {', '.join(spec.profiles)}"
+            there = ", ".join(spec.profiles) or "none"
+            hint = did_you_mean(name, spec.profiles) or f"profiles of the spec: {there}"
             yield Fault(path, f"model `{model.id}`: there is no profile `{name}`", hint, at_key=True)
         elif settings is not None and settings.gpu_percentages is None:
             if (settings.strategy or model.strategy) == "shares" and spec.profiles[name].devices > 1:

@@ -135,7 +135,8 @@ def _wrong_kind(case: _Case) -> Fault:
     expected = list(dict.fromkeys(_EXPECTED[error["type"]] for error in case.errors))
     hint = None
     if "text" in expected and isinstance(value, bool | int | float):
-        hint = "put it in quotes"
+        by_name = "gpus" in case.path
+        hint = "name the GPU, as `modelctl gpu` shows it, or its UUID" if by_name else "put it in quotes"
     elif value is None:
         hint = "write a value, or remove the key"
     alternatives = " or ".join(filter(None, [", ".join(expected[:-1]), expected[-1]]))

@@ -290,6 +290,12 @@ def test_what_does_not_fit_is_proposed_with_a_shorter_context_or_smaller_cache_n
     ]
 
 
+def test_no_context_beyond_the_trained_one_is_proposed(model):
+    found = fit(model("llama-3.1-8b"), Settings(10**12), (device("a", 48, FAST),), Host(Bytes(2 * GIB)))
+    assert isinstance(found, Unplaced)
+    assert [proposal.what for proposal in found.proposals] == ["context of 131072 tokens"]
+
+
 def test_cache_types_that_the_heads_do_not_allow_are_not_proposed(model):
     eight = model("llama-3.1-8b")
     odd = tuple(replace(layer, key_length=80, value_length=80) for layer in eight.architecture.layers)

@@ -219,6 +219,9 @@ def _refusal(
     entry: Entry, outcome: Unplaced, ground: Ground, elsewhere: Sequence[ProfileName]
 ) -> tuple[str, str | None]:
     where = "RAM" if not ground.devices else f"the memory of profile {ground.profile}"
+    if ground.reserved_ram >= ground.ram:
+        reserved, there = format_bytes(ground.reserved_ram), format_bytes(ground.ram)
+        return f"settings.reserve.ram of {reserved} leaves nothing of {there} RAM", "lower it"
     help_ = [proposal.what for proposal in outcome.proposals]
     help_ += [f"serving {runtime} elsewhere" for runtime in entry.would_make_room]
     help_ += [f"profile {name}, which has room for it" for name in elsewhere]

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from reconciler.core.sizes import format_bytes
 from reconciler.core.types import UnitName
 from reconciler.kinds.placement.layout import of_record, without_header
-from reconciler.kinds.placement.types import Ground, Layout, Record, Wish
+from reconciler.kinds.placement.types import DeviceKind, Ground, Layout, Record, Wish
 
 
 def remembered(
@@ -26,7 +26,15 @@ def remarks(wishes: Sequence[Wish], records: Mapping[UnitName, Record], ground: 
     """What a person should know of placements that hold."""
     placed = [(wish, records[wish.unit]) for wish in wishes if wish.unit in records]
     found = [remark for wish, record in placed for remark in _of_one(wish, record)]
-    return (*found, *_prompt_caches(placed, ground))
+    return (*found, *_reserved_whole(ground), *_prompt_caches(placed, ground))
+
+
+def _reserved_whole(ground: Ground) -> list[str]:
+    return [
+        f"settings.reserve.vram of {format_bytes(ground.reserved_vram)} leaves nothing of {device.name}"
+        for device in ground.devices
+        if device.kind is DeviceKind.NVIDIA and ground.reserved_vram >= device.total
+    ]
 
 
 def _of_one(wish: Wish, record: Record) -> list[str]:

@@ -118,6 +118,19 @@ def test_what_does_not_fit_is_refused_and_the_others_go_on(figures: GetFigures) 
     assert [operation.resource for operation in plan.operations] == ["llama@small-max"]
 
 
+def test_a_reserve_of_all_ram_is_what_is_wrong(figures: GetFigures) -> None:
+    plan = place({wish("a"): figures("qwen3-4b")}, ground=replace(GROUND, reserved_ram=Bytes(999 * GIB)))
+    assert plan.layouts[wish("a").unit].blocked == (
+        "settings.reserve.ram of 999 GiB leaves nothing of 64 GiB RAM",
+        "lower it",
+    )
+
+
+def test_a_reserve_of_a_whole_card_is_told(figures: GetFigures) -> None:
+    plan = place({wish("a"): figures("qwen3-4b")}, ground=replace(GROUND, reserved_vram=Bytes(12 * GIB)))
+    assert plan.warnings == ("settings.reserve.vram of 12 GiB leaves nothing of RTX 3060",)
+
+
 def test_what_other_programs_hold_counts_when_a_model_is_new(figures: GetFigures) -> None:
     plan = place({wish("a"): figures("gpt-oss-20b")}, foreign={"GPU-a": Bytes(8 * GIB)})
     assert plan.layouts[wish("a").unit].visible != ("GPU-a",)
