@@ -65,7 +65,7 @@ class Announcer(Listener):
         open_ = any(isinstance(result.error, GivenUpError) for result in results.values())
         if self._plan.whole and not (bad or open_ or waiting or self._plan.refused):
             record_revision(self._records, APPLIED, self._plan)
-        told = f"{self._plan.revision} is applied"
+        told = f"{self._plan.revision} is applied{'' if self._plan.whole else ', but for what was left out'}"
         if bad:
             told = f"{len(bad)} of {len(results)} operations failed"
         elif open_:

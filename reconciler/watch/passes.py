@@ -3,10 +3,11 @@
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from reconciler.core.errors import GivenUpError, Refused
+from reconciler.core.errors import GivenUpError, ModelctlError, Refused
 from reconciler.core.plan import Plan
 from reconciler.host.artifacts.sources import FileSource, OllamaSource, parse_source
 from reconciler.host.lock import apply_lock
@@ -46,7 +47,10 @@ class Pass:
 
 
 class Interest(Listener):
-    """Asks during an apply whether it is still wanted."""
+    """Asks during an apply whether it is still wanted.
+
+    Where nobody can tell, the apply goes on: an error here must not end it while its steps are under way.
+    """
 
     def __init__(self, still_wanted: Callable[[], bool]) -> None:
         self._still_wanted = still_wanted
@@ -55,8 +59,9 @@ class Interest(Listener):
 
     def waiting(self) -> None:
         if time.monotonic() - self._asked >= _ASKED_SECONDS and not self.unwanted.is_set():
-            if not self._still_wanted():
-                self.unwanted.set()
+            with suppress(ModelctlError):
+                if not self._still_wanted():
+                    self.unwanted.set()
             self._asked = time.monotonic()
 
 
